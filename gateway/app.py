@@ -17,6 +17,7 @@ from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
 from gateway.api.resources.not_found import not_found
 from gateway.api.resources.routes import RoutesApi
+from gateway.core.fair_share import FairBudget
 from gateway.dialects.registry import load_all
 from gateway.wiring.parts import Parts
 
@@ -53,8 +54,10 @@ def _http_route(method_and_path: str, endpoint: Endpoint) -> HttpRoute:
 
 def _add_resources(app: Starlette, parts: Parts) -> None:
     """Adds the gateway's own endpoints."""
-    job_intake = _intake(parts, parts.settings.jobs.max_request_bytes)
-    JobsApi(parts.jobs, parts.keyring, job_intake, lambda: _is_stopping(app)).add_to(app)
+    config = parts.settings
+    job_intake = _intake(parts, config.jobs.max_request_bytes)
+    streams = FairBudget(config.limits.max_event_streams, config.tenant_count)
+    JobsApi(parts.jobs, parts.keyring, job_intake, streams, lambda: _is_stopping(app)).add_to(app)
     RoutesApi(
         tuple(parts.routes.values()),
         parts.pipeline.drift_monitor,
@@ -79,7 +82,12 @@ def _operations(parts: Parts) -> Operations:
 
 def _intake(parts: Parts, max_request_bytes: int) -> Intake:
     limits = parts.settings.limits
-    return Intake(max_request_bytes, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
+    return Intake(
+        max_request_bytes,
+        limits.max_reading_bytes,
+        limits.body_timeout_ms / 1000,
+        parts.settings.tenant_count,
+    )
 
 
 def _is_stopping(app: Starlette) -> bool:

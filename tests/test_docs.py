@@ -15,7 +15,13 @@ from pydantic.fields import FieldInfo
 from gateway.cli.main import app
 from gateway.config import routes, sections, settings, tenants
 from gateway.config.routes import FallbackSettings, RouteSettings, WatchSettings
-from gateway.config.tenants import PlainKey, RekognitionKey, TenantSettings, TenantWebhookSettings
+from gateway.config.tenants import (
+    PlainKey,
+    RekognitionKey,
+    TenantLimitSettings,
+    TenantSettings,
+    TenantWebhookSettings,
+)
 from gateway.core import errors
 from gateway.observe.metrics import Metrics
 from providers import registry
@@ -32,7 +38,7 @@ PAGES = [
 ]
 
 KEYS = (RekognitionKey, PlainKey)
-WITHIN_A_ROW = {"keys": KEYS, "webhook": (TenantWebhookSettings,)}
+WITHIN_A_ROW = {"keys": KEYS, "limits": (TenantLimitSettings,), "webhook": (TenantWebhookSettings,)}
 """Sections that have no table, but a row of a tenant's."""
 TABLES = {
     "Top level": {"": settings.Settings},
@@ -112,9 +118,8 @@ def test_every_key_is_documented(heading: str) -> None:
 @pytest.mark.parametrize(("row", "models"), WITHIN_A_ROW.items())
 def test_every_part_of_a_tenants_keys_is_documented(row: str, models: tuple[type, ...]) -> None:
     """The parts of a tenant's keys and of its webhook are in their rows."""
-    (text,) = re.findall(
-        rf"^\| `{row}` \|.*$", (DOCS / "configuration.md").read_text(), re.MULTILINE
-    )
+    page = (DOCS / "configuration.md").read_text()
+    text = re.findall(rf"^\| `{row}` \|.*$", page, re.MULTILINE)[-1]  # the tenants' row
     for name in {name for model in models for name in model.model_fields}:
         assert re.search(rf"[{{ ]{name}: ", text), name
 

@@ -63,8 +63,8 @@ class Endpoint:
 
     async def _call(self, request: Request) -> tuple[ClientCall, Work]:
         head = head_of(request)
-        self.tenant(head)  # before a stranger's body takes up room
-        return self.call(replace(head, body=await self.intake.read(request)))
+        tenant = self.tenant(head)  # before a stranger's body takes up room
+        return self.call(replace(head, body=await self.intake.read(request, tenant.name)))
 
     def tenant(self, incoming: Incoming) -> Tenant:
         """The tenant of a request; its body need not be read yet. Raises Unauthenticated."""

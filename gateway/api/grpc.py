@@ -18,6 +18,7 @@ from gateway.api.endpoint import Endpoint
 from gateway.core.errors import BadRequest, Busy, GatewayError, TooSlow
 from gateway.core.events import RequestRefused
 from gateway.core.exchange import Incoming, Reply
+from gateway.core.fair_share import FairSlots
 
 log = logging.getLogger("imgrid")
 
@@ -49,8 +50,8 @@ class GrpcServer:
         self._endpoint = endpoint
         self._address = address
         self._timeout_s = intake.timeout_s
-        self._reading_slots = asyncio.Semaphore(
-            max(intake.max_reading_bytes // intake.max_request_bytes, 1)
+        self._reading_slots = FairSlots(
+            max(intake.max_reading_bytes // intake.max_request_bytes, 1), intake.tenants
         )
         self.address = ""
 
@@ -126,11 +127,12 @@ class GrpcServer:
 
     async def _reply(self, messages: Any, context: Any) -> Reply:
         head = self._head(context)
-        self._endpoint.tenant(head)  # before a stranger's message takes up room
+        tenant = self._endpoint.tenant(head)  # before a stranger's message takes up room
         # one expression, so that no frame here keeps the photos alive
         return await self._endpoint.calls.reply(
             *self._endpoint.call(
-                replace(head, body=await self._read(messages)), self._deadline_s(context)
+                replace(head, body=await self._read(messages, tenant.name)),
+                self._deadline_s(context),
             )
         )
 
@@ -150,19 +152,16 @@ class GrpcServer:
         deadline_s: float = remaining_s * ANSWER_SHARE
         return inf if deadline_s >= longest_s else deadline_s
 
-    async def _read(self, messages: Any) -> bytes:
+    async def _read(self, messages: Any, tenant: str) -> bytes:
         """The call's message.
 
         Raises BadRequest where there is none, TooSlow where it takes too long, and Busy where no
         slot for reading became free in that time.
         """
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._reading_slots.acquire()
-        except TimeoutError:
+        if not await self._reading_slots.acquire(tenant, self._timeout_s):
             raise Busy(
                 "Too much is being sent at once (limits.max_reading_bytes); come back in a second."
-            ) from None
+            )
         try:
             async with asyncio.timeout(self._timeout_s):
                 message: bytes = await anext(aiter(messages))
@@ -174,7 +173,7 @@ class GrpcServer:
                 f"The message did not arrive within {self._timeout_s:g} s (limits.body_timeout_ms)."
             ) from None
         finally:
-            self._reading_slots.release()
+            self._reading_slots.release(tenant)
 
 
 async def _abort(context: Any, reply: Reply) -> None:

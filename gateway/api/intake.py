@@ -21,25 +21,26 @@ class ClientLeft(Exception):
 
 @dataclass
 class Intake:
-    """Reads request bodies within a size each, a total size and a time. Holds the bytes that are
-    being read now."""
+    """Reads request bodies within a size each, a total size that so many tenants share, and a time.
+    Holds the bytes that are being read now."""
 
     max_request_bytes: int
     max_reading_bytes: int
     timeout_s: float
+    tenants: int = 1
     quota: ByteQuota = field(init=False)
 
     def __post_init__(self) -> None:
-        self.quota = ByteQuota(self.max_reading_bytes, "sent")
+        self.quota = ByteQuota(self.max_reading_bytes, "sent", self.tenants)
 
-    async def read(self, request: Request) -> bytes:
-        """The whole body.
+    async def read(self, request: Request, tenant: str = "") -> bytes:
+        """The whole body, whose bytes count for the tenant meanwhile.
 
         Raises TooManyBytes where it is too large, TooSlow where it takes too long, Busy where other
         bodies take up the room, and ClientLeft where the client leaves before its end.
         """
         try:
-            with self.quota.reserving() as reserve:
+            with self.quota.reserving(tenant) as reserve:
                 async with asyncio.timeout(self.timeout_s):
                     return b"".join([part async for part in self._parts(request, reserve)])
         except ClientDisconnect:

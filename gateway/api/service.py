@@ -141,7 +141,7 @@ class Service:
 
         Photos that came with the request count against the quota too while others are fetched.
         """
-        with self.fetch_quota.reserving() as reserve:
+        with self.fetch_quota.reserving(tenant.name) as reserve:
             if any(isinstance(item.photo, Source) for item in items):
                 reserve(sum(len(item.photo) for item in items if isinstance(item.photo, bytes)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from math import isinf
 
 from rich.markup import escape
 
@@ -26,6 +27,8 @@ def greeting(parts: Parts, url: str) -> str:
         about = parts.providers[route.provider].about
         users = f" for {', '.join(sorted(route.tenants))}" if route.tenants else ""
         wait = f"waits up to {1000 * route.max_wait_s:g} ms for company"
+        if isinf(route.max_wait_s):
+            wait = "waits for company as long as deadlines allow"
         lines.append(
             f"  {route.task:<11} {about.name} ({about.kind}), {route.cascade.shapes}, {wait}{users}"
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from math import inf
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from gateway.config.errors import ConfigError
 from gateway.config.sections import Section
@@ -81,10 +82,25 @@ class RouteSettings(Section):
         None, description="the provider that answers where the route's own cannot"
     )
     watch: WatchSettings = WatchSettings()
+    wait: Literal["fixed", "auto"] = Field(
+        "fixed",
+        description="fixed: for company at most max_wait_ms; auto: as long as the deadline allows",
+    )
     max_wait_ms: float = Field(
         150, ge=0, description="how long a photo waits for company at each stage"
     )
     deadline_ms: float = Field(30_000, gt=0, description="how long a client waits at most")
+
+    @property
+    def max_wait_s(self) -> float:
+        """The longest wait for company at each stage, in seconds; infinity up to the deadline."""
+        return inf if self.wait == "auto" else self.max_wait_ms / 1000
+
+    @model_validator(mode="after")
+    def _check_wait(self) -> RouteSettings:
+        if self.wait == "auto" and "max_wait_ms" in self.model_fields_set:
+            raise ValueError("wait: auto goes by deadline_ms; leave max_wait_ms out")
+        return self
 
 
 def cascade_of(route: RouteSettings, index: int, file: Path) -> Cascade:

@@ -157,6 +157,9 @@ class LimitSettings(Section):
         description="all bodies that are being read, and all photos that are being fetched",
     )
     body_timeout_ms: float = Field(30_000, gt=0, description="how long a body may take to arrive")
+    max_event_streams: int = Field(
+        1_000, ge=1, description="streams of jobs' events that are open at the same time"
+    )
     keep_replies_ms: float = Field(
         120_000, ge=0, description="how long retries of a call get the same reply"
     )

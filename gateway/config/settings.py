@@ -98,6 +98,11 @@ class Settings(BaseModel):
         return host_of(self.listen)
 
     @property
+    def tenant_count(self) -> int:
+        """How many tenants share this gateway's limits."""
+        return max(len(self.tenants), 1)
+
+    @property
     def port(self) -> int:
         return int(self.listen.rpartition(":")[2])
 

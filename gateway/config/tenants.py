@@ -66,6 +66,14 @@ class TenantWebhookSettings(Section):
     )
 
 
+class TenantLimitSettings(Section):
+    """What one tenant's photos may take up of the buffer, besides its fair share."""
+
+    max_photos: int | None = Field(None, ge=1, description="waiting and in flight together")
+    max_bytes: int | None = Field(None, ge=1, description="their bytes")
+    max_pixels: int | None = Field(None, ge=1, description="their pixels")
+
+
 class TenantSettings(Section):
     """One client of this gateway."""
 
@@ -74,6 +82,7 @@ class TenantSettings(Section):
         default_factory=list, description="if empty, those of `key_store` only"
     )
     webhook: TenantWebhookSettings = TenantWebhookSettings()
+    limits: TenantLimitSettings = TenantLimitSettings()
     share: bool = Field(
         False, description="its photos may share canvases with those of other such tenants"
     )

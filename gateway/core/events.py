@@ -84,6 +84,14 @@ class FellBack:
 
 
 @dataclass(frozen=True, slots=True)
+class StageSkipped:
+    """A photo keeps the answer that it has, though its route would ask again: there is no time
+    left, or too many photos wait."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """A photo has its answer or its error, `total_s` after it was accepted."""
 
@@ -191,6 +199,7 @@ Event = (
     | CallFailed
     | BreakerChanged
     | FellBack
+    | StageSkipped
     | Settled
     | RequestRefused
     | CallRepeated

@@ -21,6 +21,7 @@ from gateway.core.errors import (
     SourceNotAllowed,
     SourceTooLarge,
 )
+from gateway.core.fair_share import FairSlots
 from gateway.core.locations import WEB, Folder, Location, location_of
 from gateway.core.model import Tenant
 from gateway.security.egress import EgressGuard, FetchFailed, NotThere, TooLarge, UrlRefused
@@ -57,12 +58,13 @@ class Sources:
         *,
         timeout_s: float,
         at_once: int = AT_ONCE,
+        tenants: int = 1,
     ) -> None:
         self._readers = readers
         self._shared_folders = tuple(shared_folders)
         self._tenant_folders = tenant_folders or {}
         self._timeout_s = timeout_s
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = FairSlots(at_once, tenants)
 
     async def fetch(self, url: str, tenant: Tenant, max_bytes: int) -> bytes:
         """The photo at a URL, as `location_of` reads URLs.
@@ -71,7 +73,7 @@ class Sources:
         plain NotFetched; and Busy where no slot became free in time. Messages are for the client.
         """
         location = self._location(url, tenant)
-        async with self._slot():
+        async with self._slot(tenant):
             try:
                 async with asyncio.timeout(self._timeout_s):
                     return await self._readers[location.scheme].read(location, max_bytes)
@@ -102,19 +104,14 @@ class Sources:
         return location
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    async def _slot(self, tenant: Tenant) -> AsyncIterator[None]:
         """Takes a slot while the block lasts. Raises Busy."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise Busy(
-                "Too many photos are being fetched at once; come back in a second."
-            ) from None
+        if not await self._slots.acquire(tenant.name, self._timeout_s):
+            raise Busy("Too many photos are being fetched at once; come back in a second.")
         try:
             yield
         finally:
-            self._slots.release()
+            self._slots.release(tenant.name)
 
 
 @dataclass(frozen=True, slots=True)

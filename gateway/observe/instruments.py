@@ -66,6 +66,12 @@ class Instruments:
             ["route", "provider", "reason"],
             registry=registry,
         )
+        self.skipped_stages = Counter(
+            "imgrid_skipped_stages",
+            "Photos that kept the answer of a coarser stage because finer ones had no time",
+            ["route"],
+            registry=registry,
+        )
         self.photos = Counter(
             "imgrid_photos",
             "Photos settled, by outcome: ok or an error's code",

@@ -22,6 +22,7 @@ from gateway.core.events import (
     PhotoCompared,
     RequestRefused,
     Settled,
+    StageSkipped,
     WebhookAttempted,
 )
 from gateway.ledger.accounts import shares
@@ -48,6 +49,7 @@ class Metrics:
             RequestRefused: self._on_refused,
             CallRepeated: self._on_repeated,
             Settled: self._on_settled,
+            StageSkipped: self._on_stage_skipped,
             WebhookAttempted: self._on_webhook_attempted,
         }
 
@@ -97,6 +99,10 @@ class Metrics:
     def _on_fell_back(self, event: FellBack) -> None:
         entry = event.entry
         self.instruments.fallbacks.labels(entry.route, entry.lane.provider, event.reason).inc()
+
+    def _on_stage_skipped(self, event: StageSkipped) -> None:
+        if not event.entry.watched:
+            self.instruments.skipped_stages.labels(event.entry.route).inc()
 
     def _on_left(self, event: PhotoAbandoned) -> None:
         if not event.entry.watched:

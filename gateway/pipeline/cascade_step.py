@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
+from gateway.core.events import StageSkipped
 from gateway.core.model import Entry, Lane, Outcome, Step
 from gateway.grid.ungrid import ungrid
 from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall
@@ -30,6 +31,7 @@ from gateway.upstream.client import Abandoned
 from gateway.upstream.errors import translate
 from gateway.upstream.registry import UpstreamRegistry
 from providers.errors import PictureRefused, ProviderError
+from thresholds.cascade import Cascade
 from thresholds.rules.base import Verdict
 from thresholds.shape import ALONE
 
@@ -113,7 +115,9 @@ class CascadeStep:
 
     async def _conclude_all(self, answered: AnsweredCanvas) -> tuple[list[Settlement], list[Entry]]:
         """The settlements of a canvas, and the entries of photos that wait again."""
-        cascades = [view_of(photo.entry, self.routes).cascade for photo in answered.photos]
+        cascades: list[Cascade] = []
+        for photo in answered.photos:
+            cascades.append(view_of(photo.entry, self.routes).cascade)
         crossings = {cascade.crossing for cascade in cascades}
         by_crossing = {
             crossing: ungrid(answered.layout, answered.detections, crossing=crossing)
@@ -173,6 +177,7 @@ class CascadeStep:
         skip, reason = verdict
         next_stage = min(stage + skip, last_stage)
         if skip and not self._has_time(self.lanes.at_stage(view.entry, next_stage, self.clock())):
+            self.settler.events.tell(StageSkipped(view.entry))
             return Verdict(0, f"no time to ask again: {reason}")
         return Verdict(next_stage - stage, reason)
 

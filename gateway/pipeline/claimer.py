@@ -20,6 +20,10 @@ from gateway.upstream.registry import UpstreamRegistry
 
 log = logging.getLogger("imgrid")
 
+CANVASES_AHEAD = 1
+"""Full grids that are composed while a provider has no free slot, so that none stays idle for the
+time that composing takes."""
+
 
 class CanvasClaim(NamedTuple):
     """Claimed photos for one canvas of the lane."""
@@ -57,7 +61,7 @@ class Claimer:
         self._turns = turns
         slots, blocked = await self._free_slots(waiting), self._blocked(waiting)
         now = self.clock()  # after `blocked`, which may say now
-        return due(waiting, now, slots, self._turns, blocked=blocked)
+        return due(waiting, now, slots, self._turns, ahead=CANVASES_AHEAD, blocked=blocked)
 
     async def claim(
         self, lane: BufferLane, waiting: Mapping[BufferLane, Backlog]

@@ -13,7 +13,7 @@ from gateway.upstream.registry import UpstreamRegistry
 from thresholds.shape import ALONE
 
 SAFETY = 2.0
-"""What a route that waits as long as it can leaves for answers, in typical times of them."""
+"""What waiting leaves for an answer, in typical times of one."""
 
 FirstStage = Callable[[Route, str, Sequence[str]], int]
 """The first stage of a photo, by its route, the variant of the cascade, and the only labels that
@@ -42,6 +42,14 @@ class LaneChooser:
         shape = self.detection_cap.bound(cascade.stages[stage].shape, about, route.task)
         return Lane(provider, route.task, pool, shape.towards(portrait=photo.size.portrait))
 
+    def first_paid_lane(self, entry: Entry) -> Lane:
+        """The lane in which a new photo is first asked about for money: that of the second stage
+        where a companion sees it first."""
+        view = view_of(entry, self.routes)
+        if entry.lane.provider != view.route.companion or len(view.cascade.stages) == 1:
+            return entry.lane
+        return self.lane(entry.photo, view.way, entry.lane.pool, stage=1)
+
     def at_stage(self, entry: Entry, stage: int, now: float) -> Entry:
         """The photo as it begins to wait for a stage."""
         way = view_of(entry, self.routes).way
@@ -56,14 +64,15 @@ class LaneChooser:
     def _due_at(self, entry: Entry, now: float) -> float:
         """When the photo waits no longer for others.
 
-        A photo alone on its canvas waits for nobody. The latest safe moment leaves a route that
-        waits as long as it can twice the typical time of all stages to come, others that of one.
+        A photo alone on its canvas waits for nobody. The latest safe moment leaves twice the
+        typical time for an answer: for those of all stages to come where a route waits as long as
+        it can.
         """
         if entry.lane.shape == ALONE:
             return now
         route = self.routes[entry.route]
         max_wait_s = self.job_wait_s if entry.patient else route.max_wait_s
-        needed_s = self.upstream.typical_s(entry.lane.provider)
+        needed_s = SAFETY * self.upstream.typical_s(entry.lane.provider)
         if isinf(max_wait_s):
-            needed_s *= SAFETY * (len(route.variant(entry.variant).stages) - entry.stage)
+            needed_s *= len(route.variant(entry.variant).stages) - entry.stage
         return max(min(now + max_wait_s, entry.deadline_at - needed_s), now)

@@ -27,13 +27,14 @@ def due(
     slots: Mapping[str, int],
     turns: Mapping[str, int] | None = None,
     *,
+    ahead: int = 0,
     blocked: Mapping[Lane, float] | None = None,
 ) -> Due:
     """The lanes that are due: each with a full grid, and each with a photo that waits no longer, of
     which all photos go. Full grids go first; the rest of their lane is due afterwards.
 
-    `slots` is the number of canvases that each provider can still take; one full grid more is
-    claimed, to be composed meanwhile. `turns` numbers the pools
+    `slots` is the number of canvases that each provider can still take; so many full grids as
+    `ahead` says go beyond it, to be composed by the time a slot is free. `turns` numbers the pools
     in the order in which they were served last, and `blocked` lanes wait until the time given.
     Lanes with waiting clients go before lanes of jobs. Among either the pools take turns, a canvas
     each, so that a pool with ten thousand photos does not hold up a pool with one. A lane whose
@@ -42,7 +43,7 @@ def due(
     blocked = {lane: until for lane, until in (blocked or {}).items() if until > now}
     open_lanes = {lane: backlog for lane, backlog in waiting.items() if lane not in blocked}
     free_slots = dict(slots)
-    claims = _claims(open_lanes, now, free_slots, dict(turns or {}))
+    claims = _claims(open_lanes, now, free_slots, dict(turns or {}), ahead=ahead)
     wake_times = _due_times(open_lanes, now, free_slots)
     wake_times += [until for until in blocked.values() if until < inf]
     return Due(claims, min(wake_times, default=None))
@@ -53,20 +54,22 @@ def _claims(
     now: float,
     free_slots: dict[str, int],
     turns: dict[str, int],
+    *,
+    ahead: int,
 ) -> list[BufferLane]:
     """A lane for each canvas that is due and has a slot. Takes the slots and the turns."""
     canvases = {lane: _due_canvases(lane, backlog, now) for lane, backlog in waiting.items()}
     next_turn = count(max(turns.values(), default=0) + 1)
     claims: list[BufferLane] = []
-    while candidates := [
-        lane
-        for lane in canvases
-        if canvases[lane] and _has_slot(lane, waiting[lane], free_slots.get(lane.provider, 0))
-    ]:
+    busy: set[str] = set()
+    while candidates := [lane for lane in canvases if canvases[lane] and lane.provider not in busy]:
         lane = min(candidates, key=lambda lane: _priority(waiting[lane], turns.get(lane.pool, 0)))
+        if free_slots.get(lane.provider, 0) < _needed_slots(lane, waiting[lane], ahead):
+            busy.add(lane.provider)  # nobody overtakes the one whose turn it is
+            continue
         claims.append(lane)
         canvases[lane] -= 1
-        free_slots[lane.provider] -= 1
+        free_slots[lane.provider] = free_slots.get(lane.provider, 0) - 1
         turns[lane.pool] = next(next_turn)
     return claims
 
@@ -107,11 +110,11 @@ def _due_canvases(lane: BufferLane, backlog: Backlog, now: float) -> int:
     return full_grids or int(backlog.photos > 0 and backlog.due_at <= now)
 
 
-def _has_slot(lane: BufferLane, backlog: Backlog, free_slots: int) -> bool:
-    """Whether a canvas of the lane may start. Full grids may be one canvas ahead of the slots, so
-    that it is composed by the time a slot is free."""
-    is_full = isinstance(lane, Lane) and backlog.photos >= lane.shape.cells > 1
-    return free_slots > (-1 if is_full else 0)
+def _needed_slots(lane: BufferLane, backlog: Backlog, ahead: int) -> int:
+    """How many free slots a canvas of the lane needs to start; 0 or less for full grids of waiting
+    clients, which may go ahead of the slots."""
+    is_full = isinstance(lane, Lane) and backlog.urgent >= lane.shape.cells > 1
+    return 1 - ahead if is_full else 1
 
 
 def _priority(backlog: Backlog, turn: int) -> tuple[bool, int, float]:

@@ -49,13 +49,20 @@ class Recovery:
         fail where there is none.
         """
         now = self.clock()
-        late = [entry for entry in entries if self._is_late(lane, entry, now)]
+        late: list[E] = []
+        old: list[E] = []
+        current: list[E] = []
+        for entry in entries:
+            if self._is_late(lane, entry, now):
+                late.append(entry)
+            elif self._is_served(lane, entry):
+                current.append(entry)
+            else:
+                old.append(entry)
         if late:
-            settlements = [self._late_settlement(entry) for entry in late]
+            settlements = list(map(self._late_settlement, late))
             await self.settler.commit(Commit(settlements=settlements))
-        in_time = [entry for entry in entries if entry not in late]
-        current = [entry for entry in in_time if self._is_served(lane, entry)]
-        await self._restart(lane, [entry for entry in in_time if entry not in current])
+        await self._restart(lane, old)
         return current
 
     def _is_late(self, lane: BufferLane, entry: BufferEntry, now: float) -> bool:

@@ -113,7 +113,7 @@ class Scheduler:
             self.entries.client_entry(photo, way, tenant, deadline_s=deadline_s)
             for photo, way in requests
         ]
-        self._forecast.admit(entries)
+        self._forecast.admit(entries, [self.entries.first_paid_lane(entry) for entry in entries])
         return await self._waiters.answer(entries)
 
     async def watch(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:

@@ -5,7 +5,7 @@ again, because of that."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -41,17 +41,21 @@ class WaitForecast:
         self._backlogs = backlogs
         self._new.clear()
 
-    def admit(self, entries: Iterable[Entry]) -> None:
-        """Counts new photos of clients among those that wait.
+    def admit(self, entries: Sequence[Entry], paid_lanes: Sequence[Lane]) -> None:
+        """Counts new photos of clients among those that wait. `paid_lanes` are the lanes in which
+        they are first asked about for money: after a companion others than those they go to now.
 
         Raises Busy, and counts none, where one of them would wait longer than its deadline; and
         DeadlineExceeded where the provider is too slow for it even without a queue.
         """
         before = Counter(self._new)
         try:
-            for entry in entries:
+            for entry, paid_lane in zip(entries, paid_lanes, strict=True):
                 self._new[entry.lane] += 1
-                self._check(entry)
+                wait_s = self.wait_s(entry.lane)
+                if paid_lane != entry.lane:
+                    wait_s += self.wait_s(paid_lane, photos=1)
+                self._check(entry, paid_lane, wait_s)
         except (Busy, DeadlineExceeded):
             self._new = before
             raise
@@ -89,13 +93,13 @@ class WaitForecast:
         for entry in entries:
             self._returning.pop(entry.photo.id, None)
 
-    def _check(self, entry: Entry) -> None:
+    def _check(self, entry: Entry, lane: Lane, wait_s: float) -> None:
+        """Raises the errors of `admit` for one photo and the wait foreseen."""
         deadline_s = entry.deadline_at - entry.accepted_at
-        wait_s = self.wait_s(entry.lane)
         max_wait_s = ADMISSION_SHARE * deadline_s
         if wait_s <= max_wait_s:
             return
-        client = self.upstream[entry.lane.provider]
+        client = self.upstream[lane.provider]
         canvas_s = client.canvas_s or 0.0
         if canvas_s <= max_wait_s:
             raise Busy(

@@ -22,7 +22,7 @@ class PhotoResult(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class JournalRecord:
     """What one commit leaves behind: results of jobs' photos, charges, and the calls that have
     ended, by their canvases."""
 
@@ -33,8 +33,8 @@ class Record:
     def __bool__(self) -> bool:
         return bool(self.results or self.charges or self.ended_calls)
 
-    def __add__(self, other: Record) -> Record:
-        return Record(
+    def __add__(self, other: JournalRecord) -> JournalRecord:
+        return JournalRecord(
             (*self.results, *other.results),
             charges_of([*self.charges.items(), *other.charges.items()]),
             (*self.ended_calls, *other.ended_calls),
@@ -49,7 +49,7 @@ class Journal(Ledger, Protocol):
         charges count: the call may be billed."""
         ...
 
-    async def record(self, record: Record) -> None:
+    async def record(self, record: JournalRecord) -> None:
         """Records all of it, or nothing. Raises BufferAway where results cannot be stored; charges
         that cannot be stored yet are kept for later."""
         ...

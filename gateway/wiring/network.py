@@ -48,7 +48,13 @@ def _sources(config: Settings, file: Path, guard: EgressGuard) -> Sources:
     readers: dict[str, SourceReader] = dict.fromkeys(WEB, WebSource(guard))
     for scheme in sorted(schemes):
         readers[scheme] = _store_reader(scheme, config.fetch, file)
-    return Sources(readers, shared, by_tenant, timeout_s=config.fetch.timeout_ms / 1000)
+    return Sources(
+        readers,
+        shared,
+        by_tenant,
+        timeout_s=config.fetch.timeout_ms / 1000,
+        tenants=config.tenant_count,
+    )
 
 
 def _folders(urls: Sequence[str]) -> list[Folder]:

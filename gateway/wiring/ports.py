@@ -42,7 +42,12 @@ def open_grpc(
     listen, cert, key = config.grpc.listen, config.grpc.cert, config.grpc.key
     limits = config.limits
     max_message_bytes = min(MAX_MESSAGE_BYTES, limits.max_request_bytes)
-    intake = Intake(max_message_bytes, limits.max_reading_bytes, limits.body_timeout_ms / 1000)
+    intake = Intake(
+        max_message_bytes,
+        limits.max_reading_bytes,
+        limits.body_timeout_ms / 1000,
+        config.tenant_count,
+    )
     try:
         tls = tls_of(file.parent / cert, file.parent / key) if cert and key else None
         return GrpcServer(endpoint(GoogleGrpc(), intake), GrpcAddress(listen, tls))

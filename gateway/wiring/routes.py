@@ -70,7 +70,7 @@ def make_routes(
             task=route.task,
             provider=route.provider,
             cascade=cascade,
-            max_wait_s=route.max_wait_ms / 1000,
+            max_wait_s=route.max_wait_s,
             deadline_s=route.deadline_ms / 1000,
             tenants=frozenset(route.tenants),
             companion=route.companion,

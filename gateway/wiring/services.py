@@ -57,7 +57,9 @@ def make_service(
             name: provider.about.vocabulary for name, provider in routing.providers.items()
         },
         read_source=network.sources.fetch,
-        fetch_quota=ByteQuota(routing.settings.limits.max_reading_bytes, "fetched"),
+        fetch_quota=ByteQuota(
+            routing.settings.limits.max_reading_bytes, "fetched", routing.settings.tenant_count
+        ),
     )
 
 

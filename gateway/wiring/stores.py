@@ -59,11 +59,18 @@ def _local_stores(config: Settings, file: Path, clock: Steady, *, keeps_ledger: 
         keep_s=config.jobs.keep_ms / 1000,
         room=_job_room(config),
         window=WINDOW,
+        tenants=config.tenant_count,
     )
     max_bytes = max(config.buffer.max_bytes, config.limits.max_photo_bytes)
     window = Capacity(WINDOW, max_bytes, MAX_PATIENT_PIXELS)
     journal = job_store.journal if keeps_ledger else None
-    buffer = MemoryBuffer(_client_room(config), window, journal=journal)
+    buffer = MemoryBuffer(
+        _client_room(config),
+        window,
+        journal=journal,
+        tenants=config.tenant_count,
+        caps=_tenant_caps(config),
+    )
     return Stores(
         buffer=buffer,
         inspection=buffer,
@@ -98,6 +105,8 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         clock=clock,
         agree=clock.synchronize,
         rule=config.billed_unknown,
+        tenants=config.tenant_count,
+        caps=_tenant_caps(config),
     )
     job_store = RedisJobStore(commands, buffer, clock=clock, keep_s=config.jobs.keep_ms / 1000)
     shared = RedisReplies(commands, keep_s=config.limits.keep_replies_ms / 1000)
@@ -117,6 +126,21 @@ def _client_room(config: Settings) -> Capacity:
     """The room for photos whose clients wait."""
     limits = config.buffer
     return Capacity(limits.max_photos, limits.max_bytes, limits.max_pixels)
+
+
+def _tenant_caps(config: Settings) -> dict[str, Capacity]:
+    """The rooms of the tenants that have limits of their own."""
+    caps: dict[str, Capacity] = {}
+    for tenant in config.tenants:
+        limits = tenant.limits.model_dump(exclude_none=True)
+        if limits:
+            room = _client_room(config)
+            caps[tenant.name] = Capacity(
+                limits.get("max_photos", room.photos),
+                limits.get("max_bytes", room.bytes),
+                limits.get("max_pixels", room.pixels),
+            )
+    return caps
 
 
 def _job_room(config: Settings) -> Capacity:

@@ -20,7 +20,7 @@ from gateway.pipeline.rules import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
-from gateway.store.journal import Record
+from gateway.store.journal import JournalRecord
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.ledger import MemoryLedger
 from gateway.store.redis.buffer import RedisBuffer
@@ -49,7 +49,7 @@ class JobOutcomes(MemoryLedger):
         super().__init__()
         self.by_index: dict[int, Outcome] = {}
 
-    async def record(self, record: Record) -> None:
+    async def record(self, record: JournalRecord) -> None:
         self.by_index.update((result.place, result.outcome) for result in record.results)
         await super().record(record)
 

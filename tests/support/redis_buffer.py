@@ -20,6 +20,7 @@ from gateway.core.model import (
 from gateway.grid.renderer import Renderer
 from gateway.pipeline.assembly import Steps
 from gateway.pipeline.cascade_step import CascadeStep
+from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.store.buffer import Capacity
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.connection import Commands
@@ -66,11 +67,12 @@ def canvas_calls_of(buffer: RedisBuffer, provider: ScriptedProvider) -> CascadeS
     """The part of a replica that processes canvases."""
     clock, events = steady(), Events([])
     route = Route("route", Task.OBJECTS, "one", Cascade(stages=[Stage(shape="2x2")]))
-
+    upstream = UpstreamRegistry.of({"one": provider}, clock, random.Random(1), events)
     return Steps(
         {"route": route},
-        UpstreamRegistry.of({"one": provider}, clock, random.Random(1), events),
+        upstream,
         buffer,
+        forecast=WaitForecast(upstream, buffer, clock),
         renderer=Renderer(1),
         events=events,
         clock=clock,

@@ -17,8 +17,9 @@ from starlette.responses import Response, StreamingResponse
 from gateway.api.authenticate import head_of
 from gateway.api.intake import Intake
 from gateway.api.resources.tenant_endpoint import http_response, tenant_endpoint
-from gateway.core.errors import BadRequest, GatewayError
+from gateway.core.errors import BadRequest, Busy, GatewayError
 from gateway.core.events import RequestRefused
+from gateway.core.fair_share import FairBudget
 from gateway.core.model import Tenant
 from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.parse import read_options
@@ -63,13 +64,15 @@ class EventsQuery(Struct, forbid_unknown_fields=True):
 class JobsApi:
     """The endpoints.
 
-    `is_stopping` says that the process goes down: streams of events end then, and clients reconnect
-    elsewhere. A stream asks the store every `poll_s`, and sends a comment every `keep_alive_s`.
+    `streams` limits how many streams of events are open. `is_stopping` says that the process goes
+    down: streams end then, and clients reconnect elsewhere. A stream asks the store every `poll_s`,
+    and sends a comment every `keep_alive_s`.
     """
 
     jobs: Jobs
     keyring: Keyring
     intake: Intake
+    streams: FairBudget
     is_stopping: Callable[[], bool] = lambda: False
     poll_s: float = 0.25
     keep_alive_s: float = 15.0
@@ -90,7 +93,8 @@ class JobsApi:
         self.jobs.events.tell(RequestRefused(NAME, error.code))
 
     async def _submit(self, request: Request, tenant: Tenant) -> Response:
-        incoming = replace(head_of(request), body=await self.intake.read(request))
+        body = await self.intake.read(request, tenant.name)
+        incoming = replace(head_of(request), body=body)
         job = await self.jobs.submit(incoming, tenant)
         return _json(job_out(job), 202, {"Location": f"{PATH}/{job.id}"})
 
@@ -113,6 +117,11 @@ class JobsApi:
     async def _events(self, request: Request, tenant: Tenant) -> Response:
         last_number = _last_number(request)
         job = await self._job(request, tenant)
+        if not self.streams.has_room(tenant.name):
+            raise Busy(
+                "Too many streams of events are open (limits.max_event_streams); close one, or "
+                "ask for the job's results instead."
+            )
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(
             self._stream(job, last_number), media_type="text/event-stream", headers=headers
@@ -129,6 +138,7 @@ class JobsApi:
         """
         loop = asyncio.get_running_loop()
         sent_at = loop.time()
+        self.streams.take(job.tenant)
         try:
             while not self.is_stopping():
                 # before its results: a job that has ended then has all of them
@@ -151,6 +161,8 @@ class JobsApi:
                 await asyncio.sleep(self.poll_s)
         except GatewayError as error:
             log.warning("events of %s end early: %s", job.id, error)
+        finally:
+            self.streams.give_back(job.tenant)
 
 
 def event(name: str, data: Struct, *, number: int = 0) -> bytes:

@@ -3,55 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from gateway.core.errors import Busy
 from gateway.core.model import BufferEntry, BufferLane, Entry, Photo
 from gateway.ledger.accounts import Account, charges_of, unsure_charges
 from gateway.store.buffer import BufferListener, Capacity, Commit, Settlement
 from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
-from gateway.store.journal import Journal, PhotoResult, Record
+from gateway.store.journal import Journal, JournalRecord, PhotoResult
 from gateway.store.memory.fair_queue import FairQueue
 from gateway.store.memory.ledger import MemoryLedger
+from gateway.store.memory.room import Room
 
 
 class MemoryBuffer:
-    """Buffer and Inspection. Holds all entries by photo id; the queues of the lanes; how much the
-    clients' photos and the patient ones take up; the ledger, which is the journal of what happens
-    here; and the listener."""
+    """Buffer and Inspection. Holds all entries by photo id; the queues of the lanes; the room of
+    clients' photos and that of patient ones; the ledger, which is the journal of what happens here;
+    and the listener."""
 
     problem = ""
     replicas = 1
 
     def __init__(
-        self, room: Capacity, jobs: Capacity = Capacity(), *, journal: Journal | None = None
+        self,
+        room: Capacity,
+        jobs: Capacity = Capacity(),
+        *,
+        journal: Journal | None = None,
+        tenants: int = 1,
+        caps: Mapping[str, Capacity] | None = None,
     ) -> None:
         """`room` is for photos whose clients wait, `jobs` for patient ones; without a journal the
-        ledger begins with the process."""
+        ledger begins with the process. So many `tenants` share both rooms, and `caps` limit single
+        ones."""
         self.ledger: Journal = journal or MemoryLedger()
-        self._capacities = (room, jobs)
         self._committing = asyncio.Lock()
         self._entries: dict[str, BufferEntry] = {}
         self._queues: dict[BufferLane, FairQueue] = {}
-        self._occupancies = [Occupancy(), Occupancy()]
+        self._rooms = [Room(each, tenants=tenants, caps=caps) for each in (room, jobs)]
         self._listener: BufferListener | None = None
 
     # -- Buffer
 
     async def put(self, entries: Sequence[BufferEntry]) -> None:
         new: dict[str, BufferEntry] = {}
-        occupancies = list(self._occupancies)
         for entry in entries:
-            if entry.photo.id in self._entries or entry.photo.id in new:
-                continue
-            new[entry.photo.id] = entry
-            occupancies[entry.patient] = _changed(occupancies[entry.patient], entry, 1)
-        for i, capacity in enumerate(self._capacities):
-            if occupancies[i] != self._occupancies[i]:
-                _check(capacity, occupancies[i])
-        self._occupancies = occupancies
+            if entry.photo.id not in self._entries:
+                new.setdefault(entry.photo.id, entry)
+        hurried = [entry for entry in new.values() if not entry.patient]
+        patient = [entry for entry in new.values() if entry.patient]
+        self._rooms[False].add(hurried)
+        try:
+            self._rooms[True].add(patient)
+        except Busy:
+            self._rooms[False].remove(hurried)
+            raise
         for entry in new.values():
             self._enqueue(entry)
         if new:
@@ -112,7 +120,8 @@ class MemoryBuffer:
         return {lane: queue.backlog() for lane, queue in self._queues.items()}
 
     async def occupancy(self) -> Occupancy:
-        return _sum(self._occupancies)
+        taken = [room.occupancy for room in self._rooms]
+        return Occupancy(*(sum(values) for values in zip(*map(astuple, taken), strict=True)))
 
     async def dead_letters(self) -> Sequence[DeadPhoto]:
         return ()
@@ -138,7 +147,7 @@ class MemoryBuffer:
     def _requeue(self, entries: Sequence[BufferEntry]) -> None:
         for entry in entries:
             self._remove(entry.photo.id)
-            self._add_occupancy(entry, 1)
+            self._rooms[entry.patient].take(entry)
             self._enqueue(entry)
 
     def _enqueue(self, entry: BufferEntry) -> None:
@@ -150,15 +159,12 @@ class MemoryBuffer:
         entry = self._entries.pop(photo_id, None)
         if entry is None:
             return
-        self._add_occupancy(entry, -1)
+        self._rooms[entry.patient].remove([entry])
         queue = self._queues.get(entry.lane)
         if queue is not None:
             queue.remove(photo_id)
             if not queue:
                 del self._queues[entry.lane]
-
-    def _add_occupancy(self, entry: BufferEntry, sign: int) -> None:
-        self._occupancies[entry.patient] = _changed(self._occupancies[entry.patient], entry, sign)
 
     def _notify_changed(self) -> None:
         if self._listener:
@@ -167,46 +173,17 @@ class MemoryBuffer:
 
 def _record(
     commit: Commit, settlements: Sequence[Settlement], withdrawn: Sequence[BufferEntry]
-) -> Record:
+) -> JournalRecord:
     """What a commit leaves behind, given the settlements and withdrawals that count."""
     accounts = list(commit.charges.items())
     accounts += [(each.entry.tenant, each.account) for each in settlements]
     accounts += [(each.tenant, Account(photos=1)) for each in withdrawn if not each.watched]
     results = [_result(each) for each in settlements if each.entry.job]
     ended_calls = (commit.ended_canvas,) if commit.ended_canvas else ()
-    return Record(results, charges_of(accounts), ended_calls)
+    return JournalRecord(results, charges_of(accounts), ended_calls)
 
 
 def _result(settlement: Settlement) -> PhotoResult:
     entry = settlement.entry
     size = entry.photo.size if isinstance(entry.photo, Photo) else None
     return PhotoResult(entry.job, entry.index, settlement.outcome, size)
-
-
-def _changed(occupancy: Occupancy, entry: BufferEntry, sign: int) -> Occupancy:
-    """The occupancy with the photo (1) or without it (-1)."""
-    return Occupancy(
-        occupancy.photos + sign,
-        occupancy.bytes + sign * len(entry.photo.payload),
-        occupancy.pixels + sign * entry.photo.pixels,
-    )
-
-
-def _sum(occupancies: Iterable[Occupancy]) -> Occupancy:
-    photos, byte_count, pixels = 0, 0, 0
-    for occupancy in occupancies:
-        photos += occupancy.photos
-        byte_count += occupancy.bytes
-        pixels += occupancy.pixels
-    return Occupancy(photos, byte_count, pixels)
-
-
-def _check(capacity: Capacity, occupancy: Occupancy) -> None:
-    """Raises Busy where the occupancy is over the capacity."""
-    for measure in ("photos", "bytes", "pixels"):
-        limit = getattr(capacity, measure)
-        if getattr(occupancy, measure) > limit:
-            raise Busy(
-                f"The buffer is full ({measure}: at most {limit}). Nothing was taken; "
-                "come back in a second."
-            )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from gateway.ledger.accounts import Account, Charges
-from gateway.store.journal import Record
+from gateway.store.journal import JournalRecord
 from gateway.store.ledger import NO_DAY
 
 
@@ -30,7 +30,7 @@ class MemoryLedger:
     async def begin_call(self, canvas: str, charges: Charges) -> None:
         """Does nothing: no ledger is left to count a call whose process died."""
 
-    async def record(self, record: Record) -> None:
+    async def record(self, record: JournalRecord) -> None:
         self._add(record.charges)
 
     def _add(self, charges: Charges) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
 from gateway.store.redis import arguments, keys
 from gateway.store.redis.connection import AWAY, Commands
 from gateway.store.redis.heartbeat import Heartbeat
-from gateway.store.redis.layouts import UNREGISTERED
+from gateway.store.redis.layouts import SHARE_MARK, UNREGISTERED
 from gateway.store.redis.ledger import RedisLedger
 from gateway.store.redis.limits import BEAT_S, WITHDRAWN_AT_ONCE
 from gateway.store.redis.photo_bytes import DOUBT_S, PhotoBytes
@@ -50,13 +50,21 @@ class RedisBuffer:
         clock: Clock,
         agree: Callable[[float], None] = lambda now: None,
         rule: str = "retry",
+        tenants: int = 1,
+        caps: Mapping[str, Capacity] | None = None,
     ) -> None:
-        """`room` is for photos whose clients wait, `jobs` for patient ones. `agree` is called with
+        """`room` is for photos whose clients wait, `jobs` for patient ones. So many `tenants` share
+        both, and `caps` limit single ones. `agree` is called with
         the time of Redis now and then: the clock is to follow it. `rule` decides about photos whose
         call a dead replica had begun: retry, or fail."""
         self.replica = Replica(commands)
         self.ledger = RedisLedger(self.replica)
-        self._limits = (*astuple(room), *astuple(jobs))
+        self._limits = (
+            *astuple(room),
+            *astuple(jobs),
+            tenants,
+            msgspec.json.encode({name: asdict(cap) for name, cap in (caps or {}).items()}),
+        )
         self._clock = clock
         self._claims: dict[str, tuple[int, bytes]] = {}
         self._doubtful_ids: dict[str, float] = {}
@@ -93,10 +101,10 @@ class RedisBuffer:
             raise
         if full_measure:
             await self._bytes.delete(new_ids)
-            raise Busy(
-                f"The buffer is full ({full_measure.decode()}). Nothing was taken; "
-                "come back in a second."
-            )
+            refusal = full_measure.decode()
+            measure = refusal.removeprefix(SHARE_MARK)
+            whose = "The buffer" if measure == refusal else "Your share of the buffer"
+            raise Busy(f"{whose} is full ({measure}). Nothing was taken; come back in a second.")
         self.replica.notify_changed()
 
     async def _put_rows(self, rows: Sequence[arguments.PhotoRow], new_ids: Sequence[str]) -> Any:

@@ -65,6 +65,8 @@ DELIVERY_FIELDS = tuple(field.name for field in fields(Delivery))
 DELIVERY_INTERNAL_FIELDS = ("host", "dead")
 IDEMPOTENCY_FIELDS = ("job", "digest", "until")
 
+SHARE_MARK = "share:"
+"""Before the measure of which a tenant has its share."""
 UNREGISTERED = "unknown"
 """The reply where the replica has not sent a heartbeat."""
 

@@ -3,6 +3,8 @@ are in `gateway.store`."""
 
 from __future__ import annotations
 
+from gateway.core.fair_share import FREE_SHARE as FREE_SHARE
+
 LEASE_S = 5.0
 """A replica that sent no heartbeat for so long is dead, and other replicas take over its photos."""
 BEAT_S = 0.5

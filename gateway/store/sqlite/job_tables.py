@@ -7,12 +7,14 @@ the number of its result; a withdrawn one has none of them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from sqlite3 import Connection, Row
 
 import msgspec
 
 from gateway.core.errors import Busy, Conflict, GatewayError, NotFound
+from gateway.core.fair_share import FairBudget
 from gateway.core.model import BufferEntry, Outcome, Size
 from gateway.store.buffer import Capacity
 from gateway.store.codec import outcome_or_error, pack_entry, pack_outcome
@@ -31,7 +33,10 @@ from gateway.store.sqlite import delivery_tables
 RETRY_AFTER_S = 5.0
 """When a client whose job found no room is to come back."""
 
-_WAITING = "SELECT total(photos - settled), total(held) FROM jobs WHERE state = 'running'"
+_WAITING = """
+SELECT tenant, total(photos - settled) AS photos, total(held) AS bytes FROM jobs
+WHERE state = 'running' GROUP BY tenant
+"""
 _INSERT_JOB = """
 INSERT INTO jobs
     (id, tenant, task, names, options, created_at, hook_url, hook_each, state, photos, held)
@@ -81,19 +86,28 @@ def add_key(db: Connection, job: Job, key: str, digest: str, now: float) -> None
     )
 
 
-def check_room(db: Connection, entries: Sequence[BufferEntry], room: Capacity) -> None:
-    """Raises Busy where the photos that wait would become too many."""
-    photos, held_bytes = db.execute(_WAITING).fetchone()
+def check_room(
+    db: Connection, tenant: str, entries: Sequence[BufferEntry], room: Capacity, *, tenants: int
+) -> None:
+    """Raises Busy where the photos that wait would become too many, or more than the tenant's
+    share."""
+    rows = db.execute(_WAITING).fetchall()
     measures = (
-        ("photos", photos, len(entries), room.photos),
-        ("bytes", held_bytes, _data_bytes(entries), room.bytes),
+        ("photos", len(entries), room.photos),
+        ("bytes", _data_bytes(entries), room.bytes),
     )
-    for measure, current, increase, limit in measures:
-        if increase and current + increase > limit:
-            raise Busy(
-                f"The jobs' store is full ({measure}: at most {limit} wait). Nothing was taken.",
-                RETRY_AFTER_S,
-            )
+    for measure, increase, limit in measures:
+        uses = Counter({row["tenant"]: row[measure] for row in rows if row[measure]})
+        budget = FairBudget(limit, tenants, uses=uses)
+        if not increase or budget.has_room(tenant, increase):
+            continue
+        whose, most = "The jobs' store", limit
+        if uses.total() + increase <= limit:
+            whose, most = "Your share of the jobs' store", int(budget.most(tenant, increase))
+        raise Busy(
+            f"{whose} is full ({measure}: at most {most} wait). Nothing was taken.",
+            RETRY_AFTER_S,
+        )
 
 
 def add(db: Connection, job: Job, entries: Sequence[BufferEntry]) -> None:

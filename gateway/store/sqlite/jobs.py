@@ -34,7 +34,14 @@ class SqliteJobStore:
     the journal in it."""
 
     def __init__(
-        self, file: Path, *, clock: Clock, keep_s: float, room: Capacity, window: int = 500
+        self,
+        file: Path,
+        *,
+        clock: Clock,
+        keep_s: float,
+        room: Capacity,
+        window: int = 500,
+        tenants: int = 1,
     ) -> None:
         """`keep_s` is how long jobs are kept after their end; `room` what may wait here; `window`
         how many of these photos are in the buffer at a time."""
@@ -42,6 +49,7 @@ class SqliteJobStore:
         self._clock = clock
         self._keep_s = keep_s
         self._room = room
+        self._tenants = tenants
         self._feeder = Feeder(self._database, clock, window)
         self._ownership = FileOwnership(file)
         self.deliveries = SqliteDeliveryStore(self._database, self._ownership, clock=clock)
@@ -69,7 +77,7 @@ class SqliteJobStore:
                 earlier = job_tables.earlier_job(db, job.tenant, key, digest, now)
                 if earlier is not None:
                     return earlier
-            job_tables.check_room(db, entries, self._room)
+            job_tables.check_room(db, job.tenant, entries, self._room, tenants=self._tenants)
             job_tables.add(db, job, entries)
             if key:
                 job_tables.add_key(db, job, key, digest, now)

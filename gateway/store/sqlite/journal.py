@@ -13,7 +13,7 @@ from sqlite3 import Connection
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.ledger.accounts import Account, Charges, charges_of
-from gateway.store.journal import Record
+from gateway.store.journal import JournalRecord
 from gateway.store.sqlite import job_tables, ledger_tables
 from gateway.store.sqlite.database import Database
 
@@ -40,7 +40,7 @@ class SqliteJournal:
         self._clock = clock
         self._on_results = on_results
         self._process = uuid.uuid4().hex
-        self._unwritten = Record()
+        self._unwritten = JournalRecord()
         self._has_begun_calls = False
 
     # -- Ledger
@@ -48,7 +48,7 @@ class SqliteJournal:
     async def charge(self, charges: Charges, *, charge_id: str) -> None:
         """The charges are kept for later where the file cannot be used, so nothing is repeated and
         the id is not needed."""
-        await self.record(Record(charges=charges))
+        await self.record(JournalRecord(charges=charges))
 
     async def accounts(self) -> Mapping[str, Account]:
         no_accounts: dict[str, Account] = {}
@@ -67,8 +67,8 @@ class SqliteJournal:
             lambda db: ledger_tables.begin_call(db, canvas, self._process, now, charges)
         )
 
-    async def record(self, record: Record) -> None:
-        unwritten, self._unwritten = self._unwritten, Record()
+    async def record(self, record: JournalRecord) -> None:
+        unwritten, self._unwritten = self._unwritten, JournalRecord()
         whole = unwritten + record
         if not whole:
             return
@@ -103,7 +103,7 @@ class SqliteJournal:
     async def close(self) -> None:
         """Writes what is not written, and charges the calls that were given up."""
         if self._unwritten:
-            await self.record(Record())
+            await self.record(JournalRecord())
         if self._has_begun_calls:
             await self._write_soon(
                 lambda db: ledger_tables.charge_open_calls(db, self._process), patience_s=None
@@ -115,7 +115,7 @@ class SqliteJournal:
         self,
         work: Callable[[Connection], None],
         *,
-        keep: Record | None = None,
+        keep: JournalRecord | None = None,
         patience_s: float | None = PATIENCE_S,
     ) -> None:
         """Runs the work in a transaction, which goes on by itself where it takes long. If it fails,
@@ -142,7 +142,7 @@ class SqliteJournal:
         self.problem = "" if error is None else f"kept in memory, not in jobs.file: {error}"
 
 
-def _write(record: Record, now: float, db: Connection) -> None:
+def _write(record: JournalRecord, now: float, db: Connection) -> None:
     """Writes a record of this time."""
     for result in record.results:
         job, place, outcome, size = result

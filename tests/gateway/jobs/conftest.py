@@ -16,6 +16,7 @@ from gateway.api.resources.jobs import JobsApi
 from gateway.core.clock import steady
 from gateway.core.errors import NotServed
 from gateway.core.events import Events
+from gateway.core.fair_share import FairBudget
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import Entry, Lane, Outcome, Photo, Quality, Route, Size, Tenant, Way
 from gateway.core.question import TaskRequest
@@ -82,6 +83,7 @@ class JobsHarness:
             self.jobs,
             keyring,
             Intake(1_000_000, 2_000_000, 60),
+            FairBudget(1_000),
             lambda: self.stopping,
             **{"poll_s": 0.01, **settings},
         )

@@ -24,6 +24,7 @@ from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
 from gateway.pipeline.assembly import Steps
 from gateway.pipeline.group_testing import GroupTester
+from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
 from gateway.store.redis.buffer import RedisBuffer
@@ -175,7 +176,7 @@ class TestFaults:
         beside the rest of its group."""
         provider = eye()
         async with run_groups(provider, moderation_route("2x2", "2x1")) as pipeline:
-            pipeline.upstream["eye"].typical_s = 10.0
+            pipeline.upstream["eye"].canvas_s = 10.0
             patient_answers = [pipeline.answer_each(clean_photo()) for _ in range(3)]
             hurried_answer = pipeline.scheduler.answer_all(
                 [(block_photo(), Way(pipeline.route))], ANN, deadline_s=25
@@ -375,10 +376,12 @@ def group_tester_at(buffer: RedisBuffer, provider: ScriptedProvider) -> GroupTes
     """The group tester of the replica with this buffer."""
     route, clock = moderation_route("2x2", "2x1"), steady()
     events = Events([])
+    upstream = UpstreamRegistry.of({"eye": provider}, clock, random.Random(1), events)
     return Steps(
         {route.name: route},
-        UpstreamRegistry.of({"eye": provider}, clock, random.Random(1), events),
+        upstream,
         buffer,
+        forecast=WaitForecast(upstream, buffer, clock),
         renderer=Renderer(1),
         events=events,
         clock=clock,

@@ -83,12 +83,16 @@ class TestGathering:
                 4,
             ]
 
-    async def test_a_photo_with_a_short_deadline_goes_alone(self) -> None:
-        """A photo without time to wait for company goes alone and at once."""
+    async def test_photos_with_short_deadlines_go_together(self) -> None:
+        """Photos without time to wait for a full grid go at once, still on one canvas: alone they
+        would cost a call each when there is least time for it."""
         async with run_pipeline(ScriptedProvider(), route_of("2x2")) as pipeline:
-            (outcome,) = await pipeline.answer(photo_of_block("red"), deadline_s=5)
-            assert labels_of(outcome) == ["red"]
-            assert pipeline.shapes == ["1x1"]
+            outcomes = await pipeline.answer(
+                photo_of_block("red"), photo_of_block("blue"), deadline_s=1
+            )
+            assert [labels_of(outcome) for outcome in outcomes] == [["red"], ["blue"]]
+            assert len(pipeline.shapes) == 1
+            assert outcomes[0].steps[0].waited_s < 1
 
     async def test_tenants_never_share_a_canvas(self) -> None:
         """Photos of two tenants never share a canvas, though together they would fill one."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -18,26 +19,27 @@ from tests.support.redis import patient_commands
 
 
 @asynccontextmanager
-async def memory(room: Capacity) -> AsyncIterator[Buffer]:
-    yield MemoryBuffer(room, room)
+async def memory(room: Capacity, **sharing: Any) -> AsyncIterator[Buffer]:
+    yield MemoryBuffer(room, room, **sharing)
 
 
 @asynccontextmanager
-async def redis(room: Capacity, server: RedisServer) -> AsyncIterator[Buffer]:
+async def redis(room: Capacity, server: RedisServer, **sharing: Any) -> AsyncIterator[Buffer]:
     commands = patient_commands(server)
     await commands.client.flushall()
     try:
-        yield RedisBuffer(commands, room, room, clock=steady())
+        yield RedisBuffer(commands, room, room, clock=steady(), **sharing)
     finally:
         await commands.close()
 
 
-Open = Callable[[Capacity], AbstractAsyncContextManager[Buffer]]
+Open = Callable[..., AbstractAsyncContextManager[Buffer]]
 FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[Buffer]]] = {
     "memory": memory,
     "redis": redis,
 }
-"""Each opens an empty buffer of that room and leaves nothing behind when it is left."""
+"""Each opens an empty buffer of that room, which `tenants` share, some of them with `caps`, and
+leaves nothing behind when it is left."""
 
 
 @pytest.fixture(scope="session", params=FACTORIES)

@@ -104,7 +104,7 @@ async def test_a_lane_has_count_age_and_deadline(buffer: MemoryBuffer | RedisBuf
             entry("c", OTHER, put_at=7),
         ]
     )
-    assert await buffer.backlogs() == {BIG: (2, 5, 7, True), OTHER: (1, 7, 8, True)}
+    assert await buffer.backlogs() == {BIG: (2, 5, 7, 2), OTHER: (1, 7, 8, 1)}
 
 
 async def test_an_impatient_photo_makes_its_lane_due_earlier(
@@ -112,23 +112,23 @@ async def test_an_impatient_photo_makes_its_lane_due_earlier(
 ) -> None:
     """A photo that may wait less than those before it makes its lane due earlier."""
     await buffer.put([entry("a", put_at=0, wait_s=9)])
-    assert await buffer.backlogs() == {BIG: (1, 0, 9, True)}
+    assert await buffer.backlogs() == {BIG: (1, 0, 9, 1)}
     await buffer.put([entry("b", put_at=1, wait_s=2)])
-    assert await buffer.backlogs() == {BIG: (2, 0, 3, True)}
+    assert await buffer.backlogs() == {BIG: (2, 0, 3, 2)}
 
 
 async def test_lane_numbers_follow_every_photo(buffer: MemoryBuffer | RedisBuffer) -> None:
     """A lane's numbers follow every photo that comes and goes."""
     await buffer.put(entries("abcde", SMALL))
-    assert await buffer.backlogs() == {SMALL: (5, 0, 1, True)}
+    assert await buffer.backlogs() == {SMALL: (5, 0, 1, 5)}
     await buffer.claim(SMALL, 0)
-    assert await buffer.backlogs() == {SMALL: (1, 4, 5, True)}
+    assert await buffer.backlogs() == {SMALL: (1, 4, 5, 1)}
     await buffer.put(
         [entry("f", SMALL, put_at=9, wait_s=0), entry("g", SMALL, put_at=10, wait_s=0)]
     )
-    assert await buffer.backlogs() == {SMALL: (3, 4, 5, True)}
+    assert await buffer.backlogs() == {SMALL: (3, 4, 5, 3)}
     await buffer.commit(Commit(withdrawn_ids=["e"]))
-    assert await buffer.backlogs() == {SMALL: (2, 9, 9, True)}
+    assert await buffer.backlogs() == {SMALL: (2, 9, 9, 2)}
     await buffer.claim(SMALL, 9)
     assert await buffer.backlogs() == {}
 
@@ -182,7 +182,7 @@ async def test_watched_photos_wait_like_job_photos(buffer: MemoryBuffer | RedisB
     await buffer.put(
         [entry("w", SMALL, watched=True), entry("j", SMALL, tenant="other", job="job")]
     )
-    assert (await buffer.backlogs())[SMALL].urgent is False
+    assert (await buffer.backlogs())[SMALL].urgent == 0
     await buffer.put([entry("a", SMALL, 9)])
     assert [each.photo.id for each in await buffer.claim(SMALL, ALL)] == ["a", "w", "j"]
 

@@ -19,7 +19,7 @@ from gateway.core.errors import BufferAway
 from gateway.core.model import Outcome
 from gateway.ledger.accounts import Account, total
 from gateway.store.buffer import Capacity, Commit, Settlement
-from gateway.store.journal import PhotoResult, Record
+from gateway.store.journal import JournalRecord, PhotoResult
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.store.sqlite.ledger_tables import LOST_AFTER_S
@@ -56,8 +56,8 @@ async def open_store(file: Path, clock: HandClock) -> AsyncIterator[OpenStore]:
         await store.close()
 
 
-def billed(images: float, tenant: str = "ann") -> Record:
-    return Record(charges={tenant: Account(billed=images, paid_usd=images / 1000)})
+def billed(images: float, tenant: str = "ann") -> JournalRecord:
+    return JournalRecord(charges={tenant: Account(billed=images, paid_usd=images / 1000)})
 
 
 @contextmanager
@@ -162,7 +162,7 @@ class TestFileThatCannotBeUsed:
         assert store.notices()["ledger"].startswith("kept in memory")
         assert caplog.text.count("the ledger cannot be written") == 1
         (tmp_path / "folder").unlink()
-        await store.journal.record(Record())
+        await store.journal.record(JournalRecord())
         assert store.notices() == {}
         assert (await store.journal.accounts())["ann"].billed == 3
         assert (await open_store(tmp_path / "folder" / "jobs.db").journal.accounts()) == {
@@ -248,7 +248,7 @@ import asyncio, sys
 from pathlib import Path
 from gateway.ledger.accounts import Account
 from gateway.store.buffer import Capacity
-from gateway.store.journal import Record
+from gateway.store.journal import JournalRecord
 from gateway.store.sqlite.jobs import SqliteJobStore
 
 async def main():
@@ -256,7 +256,7 @@ async def main():
     for canvas in ("answered", "open"):
         await store.journal.begin_call(canvas, {{"ann": Account(unknown=1)}})
     charges = {{"ann": Account(billed=1)}}
-    await store.journal.record(Record(charges=charges, ended_calls=("answered",)))
+    await store.journal.record(JournalRecord(charges=charges, ended_calls=("answered",)))
     print("under way", flush=True)
     await asyncio.sleep(600)
 

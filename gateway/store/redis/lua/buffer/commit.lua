@@ -47,7 +47,8 @@ for _, requeue in ipairs(requeues) do
   if entry then
     dequeue(id, entry.lane)
     redis.call('SREM', KEY_CLAIMS .. entry.holder, id)
-    add_occupancy(entry.kind, 0, requeue.byte_count - entry.bytes, requeue.pixels - entry.pixels)
+    add_occupancy(entry.kind, entry.tenant, 0, requeue.byte_count - entry.bytes,
+                  requeue.pixels - entry.pixels)
     entry.lane, entry.put_at, entry.due_at = lane, requeue.put_at, requeue.due_at
     redis.call('HSET', entry_key(id), ENTRY_LANE, lane, ENTRY_PUT_AT, requeue.put_at,
                ENTRY_DUE_AT, requeue.due_at, ENTRY_BYTES, requeue.byte_count,

@@ -1,22 +1,57 @@
 #!lua
 -- Puts photos into the buffer: all of them, or none. A photo that is in the buffer already is left
 -- as it is.
--- ARGV: the replica; the most photos, bytes and pixels, for each of the PRIORITIES; then a
+-- ARGV: the replica; the most photos, bytes and pixels, for each of the PRIORITIES; how many
+-- tenants there may be; the limits of single tenants as JSON, by tenant and measure; then a
 -- PHOTO_ROW for each photo.
--- Returns '' or, having put none, the measure that has no room left; UNREGISTERED if the replica is
--- not registered.
+-- Returns '' or, having put none, the measure that has no room left, or SHARE_MARK and the measure
+-- of which the photo's tenant has its share; UNREGISTERED if the replica is not registered.
 require 'shared/arguments'
 require 'shared/entries'
+require 'shared/fair_share'
 require 'shared/lanes'
 require 'shared/occupancy'
 require 'shared/replicas'
 
 local replica = argument()
 if not is_registered(replica) then return UNREGISTERED end
-local limits, increases = {}, {}
-for _, priority in ipairs(PRIORITIES) do
-  limits[priority] = row(MEASURES)
-  increases[priority] = {photos = 0, bytes = 0, pixels = 0}
+local limits = {}
+for _, priority in ipairs(PRIORITIES) do limits[priority] = row(MEASURES) end
+local tenants, caps = tonumber(argument()), cjson.decode(argument())
+
+-- What is used of each measure, in all and by tenant, by priority.
+local rooms = {}
+local function room_of(priority)
+  if rooms[priority] then return rooms[priority] end
+  local room = {}
+  local sums = redis.call('HMGET', KEY_OCCUPANCY .. priority, unpack(MEASURES))
+  for i, measure in ipairs(MEASURES) do
+    room[measure] = {total = tonumber(sums[i] or '0'), uses = {}}
+  end
+  local fields = redis.call('HGETALL', KEY_TENANT_OCCUPANCY .. priority)
+  for i = 1, #fields, 2 do
+    local at = string.find(fields[i], '@', 1, true)
+    local measure, tenant = string.sub(fields[i], 1, at - 1), string.sub(fields[i], at + 1)
+    room[measure].uses[tenant] = tonumber(fields[i + 1])
+  end
+  rooms[priority] = room
+  return room
+end
+
+-- Takes room for a photo. Returns why there is none, else nil.
+local function take_room(photo)
+  local room, tenant = room_of(photo.priority), photo.tenant
+  local amounts = {photos = 1, bytes = tonumber(photo.byte_count), pixels = tonumber(photo.pixels)}
+  for _, measure in ipairs(MEASURES) do
+    local used, amount = room[measure], amounts[measure]
+    local limit = tonumber(limits[photo.priority][measure])
+    if used.total + amount > limit then return measure end
+    local most = most_for(tenant, amount, used.uses, used.total, limit, tenants)
+    local cap = caps[tenant] and caps[tenant][measure]
+    local use = (used.uses[tenant] or 0) + amount
+    if use > math.min(most, cap or most) then return SHARE_MARK .. measure end
+    used.total, used.uses[tenant] = used.total + amount, use
+  end
 end
 
 local new_photos, new_ids = {}, {}
@@ -24,20 +59,8 @@ for _, photo in ipairs(other_rows(PHOTO_ROW)) do
   if not new_ids[photo.id] and redis.call('EXISTS', entry_key(photo.id)) == 0 then
     new_ids[photo.id] = true
     new_photos[#new_photos + 1] = photo
-    local increase = increases[photo.priority]
-    increase.photos = increase.photos + 1
-    increase.bytes = increase.bytes + photo.byte_count
-    increase.pixels = increase.pixels + photo.pixels
-  end
-end
-for _, priority in ipairs(PRIORITIES) do
-  local increase = increases[priority]
-  if increase.photos > 0 then
-    local sums = redis.call('HMGET', KEY_OCCUPANCY .. priority, unpack(MEASURES))
-    for i, measure in ipairs(MEASURES) do
-      local sum = (sums[i] or 0) + increase[measure]
-      if sum > tonumber(limits[priority][measure]) then return measure end
-    end
+    local refusal = take_room(photo)
+    if refusal then return refusal end
   end
 end
 
@@ -50,7 +73,7 @@ for _, photo in ipairs(new_photos) do
              ENTRY_JOB, job, ENTRY_INDEX, photo.job_index, ENTRY_META, photo.meta,
              ENTRY_OWNER, owner, ENTRY_TURN, 0, ENTRY_TRIES, 0, ENTRY_HOLDER, '', ENTRY_ASKED, '')
   if owner ~= '' then redis.call('SADD', KEY_CLIENT_PHOTOS .. owner, id) end
-  add_occupancy(photo.priority, 1, photo.byte_count, photo.pixels)
+  add_occupancy(photo.priority, photo.tenant, 1, photo.byte_count, photo.pixels)
   local size_before = lane_size(lane)
   enqueue(id, {lane = lane, kind = photo.priority, tenant = photo.tenant, put_at = photo.put_at,
                due_at = photo.due_at})

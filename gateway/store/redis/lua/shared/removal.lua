@@ -10,7 +10,7 @@ local function remove_entry(id, entry)
   redis.call('DEL', entry_key(id))
   redis.call('SREM', KEY_CLAIMS .. entry.holder, id)
   redis.call('SREM', KEY_CLIENT_PHOTOS .. entry.owner, id)
-  add_occupancy(entry.kind, -1, -tonumber(entry.bytes), -tonumber(entry.pixels))
+  add_occupancy(entry.kind, entry.tenant, -1, -tonumber(entry.bytes), -tonumber(entry.pixels))
 end
 
 -- Hands an outcome to the photo's job, or to the replica at which its client waits.
