@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from gateway.core.events import DeliveryResult
 from gateway.jobs.webhooks.deliverer import (
     DeliveryPace,
@@ -60,6 +62,7 @@ async def test_a_refused_address_is_dead_at_once() -> None:
     assert receiver.calls == 0
 
 
+@pytest.mark.slow
 async def test_a_hanging_receiver_delays_no_other() -> None:
     """While one receiver hangs with a thousand deliveries before it, all of another's arrive."""
     async with (
