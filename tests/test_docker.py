@@ -230,6 +230,7 @@ def compose_command() -> list[str]:
     return pytest.skip("there is no docker compose here; Debian: apt-get install docker-compose")
 
 
+@pytest.mark.slow
 def test_compose_reads_the_same_services(tmp_path: Path) -> None:
     """`docker compose config` accepts the file with nothing set, and reads the same services as
     these tests."""

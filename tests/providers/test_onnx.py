@@ -340,6 +340,7 @@ def test_missing_cuda_is_named_with_its_package(detector: Callable[..., Provider
         detector(detr([0, 0]), execution="cuda")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (MODELS.exists() and VOC.exists()), reason="needs ../shared with models and voc-dev"
 )

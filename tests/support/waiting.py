@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar, overload
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long a test waits for what does not come before it fails, on however busy a machine."""
 
 
@@ -20,7 +20,9 @@ async def wait_until(condition: Callable[[], Awaitable[T]], patience_s: float = 
 @overload
 async def wait_until(condition: Callable[[], T], patience_s: float = ...) -> T: ...
 async def wait_until(condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    """The value of the condition, once that is true. Raises TimeoutError."""
+    """The value of the condition, once that is true. Raises TimeoutError. It is looked at less and
+    less often, so that waiting takes no time from what is waited for."""
+    pause_s = 0.001
     async with asyncio.timeout(patience_s):
         while True:
             value = condition()
@@ -28,7 +30,8 @@ async def wait_until(condition: Callable[[], Any], patience_s: float = PATIENCE_
                 value = await value
             if value:
                 return value
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.2 * pause_s, 0.02)
 
 
 def block_until(condition: Callable[[], T], patience_s: float = PATIENCE_S) -> T:

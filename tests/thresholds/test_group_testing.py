@@ -112,6 +112,7 @@ def test_a_shape_with_many_false_flags_is_not_chosen() -> None:
     assert group_choice(Cascade(stages=stages), 0.01).stage == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.046, 0.137, 0.236])
 def test_the_group_size_seldom_changes_at_break_even(rate: float) -> None:
     """A rate near the one at which two sizes, or a size and photos alone, cost the same changes the

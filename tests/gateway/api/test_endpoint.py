@@ -507,6 +507,7 @@ class TestOperations:
         assert client.get("/v1/usage").status_code == 401
 
 
+@pytest.mark.slow
 def test_a_stopping_server_answers_accepted_photos(tmp_path: Path) -> None:
     """A stopping `imgrid serve` answers the photos that it has accepted, accepts no more, and ends
     with status 0."""

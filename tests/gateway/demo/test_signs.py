@@ -9,6 +9,8 @@ from PIL import Image
 
 from gateway.demo.signs import KINDS, Design, Sign, Text, TextBlock, draw
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def signs() -> list[Sign]:
@@ -27,7 +29,6 @@ def test_there_are_as_many_signs_as_requested() -> None:
     assert draw(0) == []
 
 
-@pytest.mark.slow
 def test_every_kind_comes_in_turn(signs: list[Sign]) -> None:
     """Every kind comes in turn, and each name is its kind and its number."""
     kinds = [design.__name__ for design in KINDS]

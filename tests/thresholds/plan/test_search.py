@@ -40,6 +40,8 @@ from thresholds.samples.replay import ReplayedAnswer, replay
 from thresholds.shape import Shape
 from thresholds.testing import COMPANION, KINDS, synthetic_sample
 
+pytestmark = pytest.mark.slow
+
 ALONE, PAIR, GRID = KINDS
 
 
@@ -256,7 +258,6 @@ def test_slow_traffic_adds_cascades_of_few_shapes(study: Study) -> None:
     assert companion_kinds == {(GRID, PAIR, ALONE), (GRID, ALONE), (PAIR,), (ALONE,)}
 
 
-@pytest.mark.slow
 def test_providers_of_one_price_may_follow_each_other() -> None:
     """Providers of one price stand side by side: each may be asked after the other, first, or
     never."""
@@ -453,7 +454,6 @@ def test_the_training_count_is_known_beforehand(study: Study) -> None:
 # -- odd samples
 
 
-@pytest.mark.slow
 def test_shapes_of_equal_cells_never_follow_each_other() -> None:
     """Shapes of equally many cells are never asked one after the other: a cascade would refuse
     that."""
@@ -472,7 +472,6 @@ def test_a_shape_without_detections_has_no_seed_rule(study: Study, profile: Prof
     assert firsts == {PAIR}
 
 
-@pytest.mark.slow
 def test_a_dearer_provider_may_follow_at_any_shape() -> None:
     """Another provider may be asked after the route's own at any shape, where it costs more."""
     dear = LookKind(Shape(1, 1), "dear")

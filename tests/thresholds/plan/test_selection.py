@@ -20,6 +20,8 @@ from thresholds.profile.profile import Profile
 from thresholds.shape import Shape
 from thresholds.testing import synthetic_sample
 
+pytestmark = pytest.mark.slow
+
 GRID = LookKind(Shape(3, 2))
 NOBODY = np.zeros(0, np.int64)
 

@@ -28,6 +28,8 @@ from thresholds.samples.sample import Sample
 from thresholds.shape import Shape
 from thresholds.testing import COMPANION, KINDS, LABELS, synthetic_sample
 
+pytestmark = pytest.mark.slow
+
 COARSE = LookKind(Shape(3, 2))
 FIRST, THEN = (COARSE,), (COARSE, ITSELF)
 HELD = 30
