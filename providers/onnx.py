@@ -18,6 +18,7 @@ from providers.engine import detector, foreign_exports
 from providers.engine.class_names import class_names_of, existing_file
 from providers.engine.detector import PictureInput, size_text
 from providers.engine.layouts import Outputs
+from providers.engine.look import RunningLook, run_session
 from providers.engine.preprocess import Floats, grey_tensor
 from providers.engine.reader import NetworkReader, UnlabelledClass, reader_of
 from providers.engine.vocabulary import vocabulary_of
@@ -62,8 +63,9 @@ class OnnxNetwork(NamedTuple):
     session: Any
     picture: PictureInput
 
-    def run(self, tensor: Floats) -> Outputs:
-        """The outputs for one input (1, 3, h, w), whose picture covers it all."""
+    def run(self, tensor: Floats, look: RunningLook | None = None) -> Outputs:
+        """The outputs for one input (1, 3, h, w), whose picture covers it all. The run ends with
+        the look."""
         image, *further = self.session.get_inputs()
         feeds = {image.name: self.picture.arranged(tensor).astype(IMAGE_TYPES[image.type])}
         for each in further:
@@ -71,7 +73,7 @@ class OnnxNetwork(NamedTuple):
             if values is not None:
                 feeds[each.name] = values.astype(INPUT_TYPES[each.type])
         names = [output.name for output in self.session.get_outputs()]
-        return dict(zip(names, self.session.run(names, feeds), strict=True))
+        return dict(zip(names, run_session(self.session, names, feeds, look), strict=True))
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -81,13 +83,17 @@ class OnnxNetwork(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OnnxDetector:
-    """A `Detector`: a network and its reader."""
+    """A `Detector` whose looks can be ended: a network and its reader."""
 
     network: OnnxNetwork
     reader: NetworkReader
 
     def __call__(self, image: Image.Image) -> list[Detection]:
-        outputs = self.network.run(self.reader.tensor(image))
+        return self.look(image, None)
+
+    def look(self, image: Image.Image, look: RunningLook | None) -> list[Detection]:
+        """All detections on an RGB image, as `EndableDetector` has it."""
+        outputs = self.network.run(self.reader.tensor(image), look)
         try:
             return self.reader.detections(outputs, image)
         except UnlabelledClass as error:

@@ -7,7 +7,7 @@ Loading them takes about three seconds. `create` does it, so that the first pict
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
+from providers.engine.look import RunningLook, run_session
 from providers.engine.worker import LocalProvider, about_of, import_package
 from providers.errors import Misconfigured
 from providers.options import Canvas, CanvasSize
@@ -67,9 +68,39 @@ class OcrLine(NamedTuple):
     words: tuple[OcrWord, ...]
 
 
+class EndableEngine:
+    """An `Engine` of RapidOCR whose networks stop when the look under way is ended. Holds that
+    look."""
+
+    def __init__(self, engine: Any) -> None:
+        """Puts a session that can be stopped in the place of each session that is loaded."""
+        self.current_look: RunningLook | None = None
+        self._engine = engine
+        for part in (engine.text_det, engine.text_cls, engine.text_rec):
+            if part is not None:
+                part.session.session = _EndableSession(part.session.session, self)
+
+    def __call__(self, *arguments: Any, **settings: Any) -> Any:
+        return self._engine(*arguments, **settings)
+
+
+class _EndableSession:
+    """An ONNX Runtime session that runs for an engine's look."""
+
+    def __init__(self, session: Any, engine: EndableEngine) -> None:
+        self._session = session
+        self._engine = engine
+
+    def run(self, names: Sequence[str], feeds: Mapping[str, Any]) -> list[Any]:
+        return run_session(self._session, names, feeds, self._engine.current_look)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
 class OcrReader:
-    """A `Detector` that reads text. An engine keeps settings of its last call, so each call borrows
-    an idle engine for itself.
+    """A `Detector` that reads text, and whose looks can be ended. An engine keeps settings of its
+    last call, so each call borrows an idle engine for itself.
 
     State: the idle engines.
     """
@@ -81,8 +112,14 @@ class OcrReader:
             self._idle.put(engine)
 
     def __call__(self, image: Image.Image) -> list[Detection]:
+        return self.look(image, None)
+
+    def look(self, image: Image.Image, look: RunningLook | None) -> list[Detection]:
+        """The text on an RGB image, as `EndableDetector` has it."""
         engine = self._idle.get()
         try:
+            if isinstance(engine, EndableEngine):
+                engine.current_look = look
             lines = read_lines(engine, image)
         finally:
             self._idle.put(engine)
@@ -108,7 +145,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
 def _load(package: Any, options: Options) -> Engine:
     """An engine that has run once, because RapidOCR reads the file of a network at its first use.
     It logs errors only."""
-    engine: Engine = package.RapidOCR(
+    engine = package.RapidOCR(
         params={
             "Global.log_level": "error",
             "Global.text_score": 0.0,
@@ -120,7 +157,7 @@ def _load(package: Any, options: Options) -> Engine:
     blank = np.full((48, 48, 3), 255, dtype=np.uint8)
     engine(blank, use_det=True)
     engine(blank, use_det=False)
-    return engine
+    return EndableEngine(engine)
 
 
 def read_lines(engine: Engine, image: Image.Image) -> list[OcrLine]:

@@ -3,11 +3,14 @@ picture. Pure, NumPy and Pillow only."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from providers.detection import Box, Detection
 
 Floats = NDArray[np.floating[Any]]
 Size = tuple[int, int]
@@ -16,6 +19,8 @@ Fit = Literal["corner", "centre", "stretch"]
 """The place of a picture in the input: at the top left, in the middle, or stretched over it."""
 Triple = tuple[float, float, float]
 
+MAX_SIDE_RATIO = 8
+"""The proportions up to which RapidOCR leaves pictures as they are."""
 PADDING_RGB = (114, 114, 114)
 """The grey that YOLOX and Ultralytics pad with in training."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -57,6 +62,53 @@ def place_of(picture: Size, network_input: Size, fit: Fit) -> PicturePlace:
     return PicturePlace(
         (network_input[0] - width) // 2, (network_input[1] - height) // 2, width, height
     )
+
+
+class PaddedPicture(NamedTuple):
+    """A picture within padding, and its place there, in pixels."""
+
+    image: Image.Image
+    place: PicturePlace
+
+    def moved_back(self, detection: Detection) -> Detection:
+        """A detection in fractions of the padded image, in fractions of the picture."""
+        if self.place[2:] == self.image.size:
+            return detection
+        across, down = self.image.width / self.place.width, self.image.height / self.place.height
+        left, top = self.place.x / self.place.width, self.place.y / self.place.height
+        box = detection.box
+        return replace(
+            detection,
+            box=Box(
+                box.x0 * across - left,
+                box.y0 * down - top,
+                box.x1 * across - left,
+                box.y1 * down - top,
+            ),
+            polygon=tuple((x * across - left, y * down - top) for x, y in detection.polygon),
+            landmarks=tuple(
+                mark._replace(x=mark.x * across - left, y=mark.y * down - top, z=mark.z * across)
+                for mark in detection.landmarks
+            ),
+        )
+
+
+def padded_to_ratio(image: Image.Image, max_ratio: int = MAX_SIDE_RATIO) -> PaddedPicture:
+    """The image, with grey on both of its longer edges where its longer side would be more than
+    `max_ratio` times the shorter one.
+
+    Engines enlarge the shorter side to a size of their own, so a picture of extreme proportions
+    would take them gigabytes.
+    """
+    min_side_px = -(-max(image.size) // max_ratio)
+    width, height = max(image.width, min_side_px), max(image.height, min_side_px)
+    x, y = (width - image.width) // 2, (height - image.height) // 2
+    place = PicturePlace(x, y, image.width, image.height)
+    if (width, height) == image.size:
+        return PaddedPicture(image, place)
+    padded = Image.new("RGB", (width, height), PADDING_RGB)
+    padded.paste(image, (x, y))
+    return PaddedPicture(padded, place)
 
 
 def input_tensor(

@@ -9,20 +9,25 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any, Literal
 
 from PIL import Image
 
 from providers.base import About, Picture
+from providers.daemon_threads import DaemonThreads
 from providers.detection import Detection, Task
+from providers.engine.look import EndableDetector, RunningLook
+from providers.engine.preprocess import PADDING_RGB, padded_to_ratio
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, ProviderError, Unavailable
 from providers.options import Options
 from providers.prices import Price
 
 Detector = Callable[[Image.Image], Sequence[Detection]]
-"""RGB pixels in, all detections out. Called from `About.concurrency` threads at once."""
+"""RGB pixels in, all detections out. Called from `About.concurrency` threads at once. One whose
+looks can be ended is an `EndableDetector` too."""
+
+PLAIN_SIDE_PX = 64
 
 
 def about_of(
@@ -70,17 +75,16 @@ def rgb_image(picture: Picture) -> Image.Image:
 class LocalProvider:
     """A provider that runs its detector in threads of its own, one for each concurrent picture.
 
-    State: the thread pool, and whether it was closed. A call beyond the time limit is abandoned,
-    but its thread runs on: a thread cannot be stopped from outside.
+    A call beyond the time limit is ended where the detector is an `EndableDetector`. Any other goes
+    on in its thread, which cannot be stopped from outside, and another thread takes its place.
+    State: the threads, and whether the provider was closed.
     """
 
     def __init__(self, about: About, detector: Detector, timeout_ms: int) -> None:
         self._about = about
         self._detector = detector
         self._timeout_s = timeout_ms / 1000
-        self._pool = ThreadPoolExecutor(
-            about.concurrency, thread_name_prefix=f"provider-{about.name}"
-        )
+        self._threads = DaemonThreads(about.concurrency, f"provider-{about.name}")
         self._closed = False
 
     @property
@@ -95,30 +99,56 @@ class LocalProvider:
             raise Misconfigured(
                 f"{self._about.name} answers {', '.join(sorted(self._about.tasks))}, not {task}"
             )
-        loop = asyncio.get_running_loop()
+        look = RunningLook()
+        call = self._threads.start(self._detect, picture, look)
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await loop.run_in_executor(self._pool, self._detect, picture)
+                return await asyncio.wrap_future(call.future)
         except TimeoutError:
             raise NoAnswer(
                 f"{self._about.name} gave no answer within {self._timeout_s:g} s (timeout_ms)"
             ) from None
+        finally:
+            look.end()
+            self._threads.abandon(call)
 
     async def ready(self) -> None:
         if self._closed:
             raise Unavailable(f"{self._about.name} has been closed")
+        if self._threads.stuck >= self._about.concurrency:
+            raise Unavailable(
+                f"{self._threads.stuck} calls of {self._about.name} go on long after their time "
+                "(timeout_ms); restart the gateway if they never end"
+            )
 
     async def close(self) -> None:
-        """Returns once all running calls have ended."""
+        """Returns once all running calls have ended; calls beyond their time are not waited for."""
         self._closed = True
-        await asyncio.to_thread(self._pool.shutdown)
+        await asyncio.to_thread(self._threads.close, self._timeout_s)
 
-    def _detect(self, picture: Picture) -> Sequence[Detection]:
+    def _detect(self, picture: Picture, look: RunningLook) -> Sequence[Detection]:
+        padded = padded_to_ratio(rgb_image(picture))
         try:
-            return self._detector(rgb_image(picture))
+            detections = self._run(padded.image, look)
         except ProviderError:
             raise
         except Exception as error:  # a network's runtime raises types of its own
-            raise Unavailable(
-                f"{self._about.name} failed: {type(error).__name__}: {error}"
-            ) from error
+            message = f"{self._about.name} failed: {type(error).__name__}: {error}"
+            if not look.is_ended and self._works():
+                raise PictureRefused(f"{message}; it answers about other pictures") from error
+            raise Unavailable(message) from error
+        return [padded.moved_back(detection) for detection in detections]
+
+    def _run(self, image: Image.Image, look: RunningLook) -> Sequence[Detection]:
+        if isinstance(self._detector, EndableDetector):
+            return self._detector.look(image, look)
+        return self._detector(image)
+
+    def _works(self) -> bool:
+        """Whether the detector answers about a plain picture, so that the picture on which it
+        failed is at fault."""
+        try:
+            self._run(Image.new("RGB", (PLAIN_SIDE_PX, PLAIN_SIDE_PX), PADDING_RGB), RunningLook())
+        except Exception:
+            return False
+        return True

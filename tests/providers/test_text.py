@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +16,7 @@ from PIL import Image
 
 from providers.base import Picture, Provider
 from providers.detection import Detection, Task
+from providers.errors import NoAnswer, Unavailable
 from providers.text import OcrReader, read_lines
 
 LINES = [("STOP Exit 42", 40, 60), ("Hello, world", 120, 250)]
@@ -150,3 +154,50 @@ def test_an_engine_that_fails_is_free_again() -> None:
     with pytest.raises(RuntimeError):
         reader(Image.new("RGB", (4, 4)))
     assert reader(Image.new("RGB", (4, 4))) == []
+
+
+@pytest.mark.parametrize("size", [(1280, 4), (4, 1280), (1280, 40)])
+async def test_extreme_proportions_take_no_longer_than_a_page(
+    reader: Provider, picture: Callable[..., Picture], size: tuple[int, int]
+) -> None:
+    """A picture of extreme proportions takes about as long as a page: it is not enlarged to
+    gigabytes."""
+    began = time.process_time()
+    await reader.detect(picture(Image.new("RGB", (1280, 1280), "white")), Task.TEXT)
+    page_s = time.process_time() - began
+    began = time.process_time()
+    await reader.detect(picture(Image.effect_noise(size, 90).convert("RGB")), Task.TEXT)
+    assert time.process_time() - began < 6 * page_s + 1
+
+
+async def test_a_line_on_a_strip_is_read(
+    reader: Provider, picture: Callable[..., Picture], paper: Callable[..., Image.Image]
+) -> None:
+    """A line on a long strip of paper is read, and lies where it is on the strip."""
+    strip = paper((1200, 60), ("STOP Exit 42", 40, 10))
+    (line,) = await read(reader, picture, strip, "LINE")
+    assert line.label == "STOP Exit 42"
+    assert abs(line.box.x0 * 1200 - 40) < 20
+    assert line.box.y0 * 60 < 25
+    assert line.box.y1 * 60 > 30
+
+
+async def test_reading_that_outlives_its_time_is_ended(
+    make: Callable[..., Provider],
+    picture: Callable[..., Picture],
+    page: Image.Image,
+    tmp_path: Path,
+) -> None:
+    """Reading that outlives its time is ended, and the next page is read."""
+    hurried = make("text", tmp_path, threads=1, concurrency=1, timeout_ms=30)
+    with pytest.raises(NoAnswer):
+        await hurried.detect(picture(page.resize((1280, 1280))), Task.TEXT)
+    began = time.perf_counter()
+    while True:
+        try:
+            await hurried.ready()
+            break
+        except Unavailable:
+            await asyncio.sleep(0.01)
+    assert time.perf_counter() - began < 5
+    await hurried.close()
