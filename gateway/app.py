@@ -19,6 +19,7 @@ from gateway.api.resources.not_found import not_found
 from gateway.api.resources.routes import RoutesApi
 from gateway.core.fair_share import FairBudget
 from gateway.dialects.registry import load_all
+from gateway.grid.malloc import return_freed_memory
 from gateway.wiring.parts import Parts
 
 
@@ -100,6 +101,7 @@ def _is_stopping(app: Starlette) -> bool:
 async def running(parts: Parts) -> AsyncIterator[None]:
     """While it lasts, photos are answered, jobs are done and webhooks are delivered. In the end the
     photos that were accepted are finished and everything is closed."""
+    return_freed_memory()
     scheduler = parts.pipeline.scheduler
     async with AsyncExitStack() as stack:  # unwound from the bottom
         for provider in parts.providers.values():

@@ -52,6 +52,7 @@ TABLES = {
         "buffer.": sections.BufferSettings,
         "limits.": sections.LimitSettings,
     },
+    "`decoder`": {"decoder.": sections.DecoderSettings},
     "`jobs`, `webhooks` and `fetch`": {
         "jobs.": sections.JobSettings,
         "webhooks.": sections.WebhookSettings,

@@ -77,6 +77,16 @@ class BufferSettings(Section):
     )
 
 
+class DecoderSettings(Section):
+    """The processes that decode large photos of formats that are only decoded whole."""
+
+    processes: int = Field(1, ge=1, le=64)
+    max_bytes: int = Field(
+        1280 * 1024 * 1024, ge=64 * 1024 * 1024, description="memory that a process may take"
+    )
+    timeout_ms: float = Field(20_000, gt=0, description="how long a photo may take to decode")
+
+
 class JobSettings(Section):
     """Jobs: photos that are handed in together and answered later."""
 

@@ -17,6 +17,7 @@ from gateway.config.errors import ConfigError
 from gateway.config.routes import RouteSettings, check_reachable
 from gateway.config.sections import (
     BufferSettings,
+    DecoderSettings,
     FetchSettings,
     GrpcSettings,
     JobSettings,
@@ -66,6 +67,7 @@ class Settings(BaseModel):
     webhooks: WebhookSettings = WebhookSettings()
     fetch: FetchSettings = FetchSettings()
     limits: LimitSettings = LimitSettings()
+    decoder: DecoderSettings = DecoderSettings()
     names: list[Path] = Field(
         default_factory=list, description="files of names, which override the shipped ones"
     )

@@ -123,7 +123,8 @@ class Size(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Photo:
     """One client image. `size` is that of the upright photo, after its EXIF `orientation` (1 to 8)
-    is applied. `hops` is the number of gateways that the photo passed before this one."""
+    is applied. `hops` is the number of gateways that the photo passed before this one. A photo that
+    `is_large` takes much memory to decode, however small it is drawn."""
 
     id: str
     data: bytes = field(repr=False)
@@ -131,6 +132,7 @@ class Photo:
     size: Size
     orientation: int = 1
     hops: int = 0
+    is_large: bool = False
 
     @property
     def pixels(self) -> int:
@@ -160,6 +162,11 @@ class RemotePhoto:
         return self.url.encode()
 
 
+LARGE_POOL = " (large photos)"
+"""The end of the names of pools for large photos. A pool's large photos share no canvas with its
+others, which need not wait until they are decoded."""
+
+
 class Lane(NamedTuple):
     """Photos of one lane may share a canvas."""
 
@@ -167,6 +174,11 @@ class Lane(NamedTuple):
     task: Task
     pool: str
     shape: Shape
+
+    @property
+    def is_large(self) -> bool:
+        """Whether its photos are large."""
+        return self.pool.endswith(LARGE_POOL)
 
 
 FETCH = "fetch"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from PIL import Image
@@ -15,14 +15,12 @@ from gateway.core.errors import GatewayError
 from gateway.core.layout import Layout, Rect
 from gateway.core.model import Photo, Size
 from gateway.grid.compose import compose, original_picture
+from gateway.grid.large_decoder import LargeDecoder
 from gateway.grid.layout import best_shape, fitted_size, lay_out
 from gateway.grid.tile import tile
 from providers.base import About, Picture
 from thresholds.cascade import Border
 from thresholds.shape import ALONE, Shape
-
-LARGE_PX = 8_000_000
-"""More pixels than this, in a format that is only decoded whole, take over 100 MB of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +49,48 @@ class Renderer:
     """Draws photos while they wait, and composes canvases.
 
     A photo is drawn in the size that a full grid of its lane shows; if its canvas shows it larger,
-    it is drawn again. Large photos are decoded one at a time, so that their memory does not
-    multiply by the threads. Holds the threads and, by photo id, the tiles that were drawn ahead, at
-    most `ahead_bytes` of them.
+    it is drawn again. Large photos are drawn with their canvas only, in a process of their own, so
+    that they take neither threads nor memory from others. Holds the threads and, by photo id, the
+    tiles that were drawn ahead, at most `ahead_bytes` of them, or for a canvas.
     """
 
-    def __init__(self, threads: int, *, ahead_bytes: int = 256 * 1024 * 1024) -> None:
+    def __init__(
+        self,
+        threads: int,
+        *,
+        ahead_bytes: int = 256 * 1024 * 1024,
+        large_decoder: LargeDecoder | None = None,
+    ) -> None:
         self._tilers = ThreadPoolExecutor(threads, "tile")
         self._composers = ThreadPoolExecutor(threads, "compose")
         self._tiles: dict[str, _Tile] = {}
         self._max_held_bytes = ahead_bytes
         self._held_bytes = 0
-        self._one_large = threading.Lock()
+        self._large_decoder = large_decoder or LargeDecoder()
 
     def start(
         self, photo: Photo, shape: Shape, about: About, border: Border
     ) -> Future[Image.Image] | None:
         """Begins to draw the photo for a grid of that shape.
 
-        None where the photo will be sent in its original bytes, or where no more may be drawn
-        ahead: then it is drawn with its canvas.
+        None where the photo will be sent in its original bytes, is large, or where no more may be
+        drawn ahead: then it is drawn with its canvas.
         """
         self.drop(photo.id)
+        if photo.is_large:
+            return None
         if shape == ALONE and original_picture(photo, about):
             return None
         size = fitted_size(photo.size, shape, about.canvas_px)
         if self._held_bytes + _bytes_of(size) > self._max_held_bytes:
             return None
         new_tile = self._draw_later(photo, size, "none" if shape == ALONE else border)
+        self._keep(photo, new_tile)
+        return new_tile.image
+
+    def _keep(self, photo: Photo, new_tile: _Tile) -> None:
         self._tiles[photo.id] = new_tile
         self._held_bytes += new_tile.bytes
-        return new_tile.image
 
     def drop(self, photo_id: str) -> None:
         """Frees the photo's tile. A photo whose drawing has not begun is not drawn."""
@@ -98,9 +107,11 @@ class Renderer:
         about: About,
         *,
         keeps_shape: bool = False,
+        owner: str = "",
     ) -> RenderedCanvas:
         """The canvas of these photos, each with its border, in the best shape for them within the
-        lane's; with `keeps_shape` in the lane's, however few they are.
+        lane's; with `keeps_shape` in the lane's, however few they are. Owners take turns with their
+        large photos.
 
         Their tiles are freed afterwards. Raises PictureRefused where no encoding is within the
         provider's limits.
@@ -108,7 +119,7 @@ class Renderer:
         shape = lane
         if not keeps_shape:
             shape = best_shape([photo.size for photo in photos], lane, about.canvas_px)
-        canvas = await self._render(photos, borders, shape, about)
+        canvas = await self._render(photos, borders, shape, about, owner=owner)
         for photo in photos:
             self.drop(photo.id)
         hops = max(photo.hops for photo in photos)
@@ -117,7 +128,13 @@ class Renderer:
         return canvas
 
     async def _render(
-        self, photos: Sequence[Photo], borders: Sequence[Border], shape: Shape, about: About
+        self,
+        photos: Sequence[Photo],
+        borders: Sequence[Border],
+        shape: Shape,
+        about: About,
+        *,
+        owner: str,
     ) -> RenderedCanvas:
         sizes = [photo.size for photo in photos]
         original = original_picture(photos[0], about) if shape == ALONE else None
@@ -127,7 +144,8 @@ class Renderer:
             borders = ["none"]  # a border keeps a photo apart from its neighbours
         layout = lay_out(sizes, shape, about.canvas_px, min_side_px=about.limits.min_side_px)
         places = [Size(place.width, place.height) for place in layout.photos]
-        results = await asyncio.gather(*map(self._image, photos, places, borders))
+        image = partial(self._image, owner=owner)
+        results = await asyncio.gather(*map(image, photos, places, borders))
         images: list[Image.Image | None] = []
         errors: dict[int, GatewayError] = {}
         for index, result in enumerate(results):
@@ -142,11 +160,13 @@ class Renderer:
         picture = await loop.run_in_executor(self._composers, compose, layout, images, about)
         return RenderedCanvas(layout, picture, errors)
 
-    async def _image(self, photo: Photo, size: Size, border: Border) -> Image.Image | GatewayError:
+    async def _image(
+        self, photo: Photo, size: Size, border: Border, *, owner: str
+    ) -> Image.Image | GatewayError:
         """The photo drawn in that size with that border, or the error that it cannot be drawn."""
         ready = self._tiles.get(photo.id)
         if ready is None or (ready.size, ready.border) != (size, border):
-            ready = self._draw_later(photo, size, border)
+            ready = self._draw_later(photo, size, border, owner=owner)
         if not ready.image.done():
             # awaited itself, a tile that `drop` cancels would cancel the whole canvas
             await asyncio.wait([asyncio.wrap_future(ready.image)])
@@ -155,20 +175,20 @@ class Renderer:
         error = ready.image.exception()
         return error if isinstance(error, GatewayError) else ready.image.result()
 
-    def _draw_later(self, photo: Photo, size: Size, border: Border) -> _Tile:
-        return _Tile(size, border, self._tilers.submit(self._draw, photo, size, border))
-
-    def _draw(self, photo: Photo, size: Size, border: Border) -> Image.Image:
-        """The photo's pixels. Runs in a worker thread."""
-        if photo.format == "JPEG" or photo.pixels <= LARGE_PX:
-            return tile(photo, size, border)
-        with self._one_large:
-            return tile(photo, size, border)
+    def _draw_later(self, photo: Photo, size: Size, border: Border, *, owner: str = "") -> _Tile:
+        """Begins to draw a photo. `drop` ends that for a large photo whose turn has not come."""
+        if not photo.is_large:
+            return _Tile(size, border, self._tilers.submit(tile, photo, size, border))
+        self.drop(photo.id)
+        large_tile = _Tile(size, border, self._large_decoder.draw(owner, photo, size, border))
+        self._keep(photo, large_tile)
+        return large_tile
 
     def close(self) -> None:
         """Ends the threads; what has not begun is not drawn."""
         self._tilers.shutdown(cancel_futures=True)
         self._composers.shutdown(cancel_futures=True)
+        self._large_decoder.close()
 
 
 def _bytes_of(size: Size) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,8 @@ from PIL import Image, ImageFilter
 
 from gateway.core.errors import BadFormat
 from gateway.core.model import SIDEWAYS, Photo, Size
+from gateway.formats.jpeg import completed
+from gateway.formats.picture_file import open_picture
 from thresholds.cascade import Border
 
 TURNS = {
@@ -32,21 +33,26 @@ BLUR_SIGMA_PX = 7
 STRIP_PX = 1 << 20
 """Pixels that are converted to RGB at a time."""
 
+MAX_EMPTY_SHARE = 1 / 16
+"""The share of its rows that a JPEG which was cut short may lack."""
+FILL_TOLERANCE = 2
+"""By how many grey levels the rows that a decoder fills in differ, after scaling."""
+MAX_SHARE_OF_WHITE = 2.0
+"""Shares of white are fractions of 1, and a little more where a photo is brighter than white."""
+
 
 def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
     """The photo as RGB pixels of exactly `size`: upright, the first frame only, transparency over
     white.
 
-    A JPEG is decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that is not below `size`. Raises
-    BadFormat for bytes that cannot be decoded, truncated files included.
+    A JPEG is decoded at the smallest DCT scale (1, 1/2, 1/4, 1/8) that is not below `size`. One
+    that lacks no more than its last rows is drawn with grey in their place. Raises BadFormat for
+    other bytes that cannot be decoded.
     """
     is_sideways = photo.orientation in SIDEWAYS
     stored_size = Size(size.height_px, size.width_px) if is_sideways else size
     try:
-        with Image.open(io.BytesIO(photo.data), formats=[photo.format]) as image:
-            image.draft("RGB", stored_size)
-            image.load()
-            small = _scaled(image, stored_size)
+        small = _small(photo, stored_size)
     except MemoryError:  # says nothing about the photo
         raise
     except Exception:  # on hostile bytes decoders raise exceptions of every kind
@@ -55,29 +61,70 @@ def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
     return _with_border(upright, border)
 
 
-def _scaled(image: Image.Image, size: Size) -> Image.Image:
-    """The image as RGB of exactly that size.
+def _small(photo: Photo, size: Size) -> Image.Image:
+    """The photo as stored, in that size. Raises whatever decoders raise."""
+    try:
+        return _decoded(photo.data, photo.format, size)
+    except OSError:
+        whole = completed(photo.data) if photo.format == "JPEG" else None
+        if whole is None:
+            raise
+        small = _decoded(whole, "JPEG", size)
+        if _empty_rows(small) > MAX_EMPTY_SHARE * small.height:
+            raise
+        return small
+
+
+def _decoded(data: bytes, image_format: str, size: Size) -> Image.Image:
+    with open_picture(data, [image_format]) as image:
+        draft = image.draft("RGB", size)
+        image.load()
+        # a side that is no multiple of the scale ends within the last pixel
+        part_px = draft[1][2:] if draft else image.size
+        return _scaled(image, size, part_px)
+
+
+def _empty_rows(image: Image.Image) -> int:
+    """The rows at the bottom that have one colour throughout, which is what decoders fill missing
+    rows with."""
+    pixels = np.asarray(image)
+    is_filled = (np.abs(pixels.astype(np.int16) - pixels[-1, -1]) > FILL_TOLERANCE).any(axis=(1, 2))
+    filled_rows = np.flatnonzero(is_filled)
+    return image.height - 1 - int(filled_rows[-1]) if filled_rows.size else image.height
+
+
+def _scaled(image: Image.Image, size: Size, part_px: tuple[float, float]) -> Image.Image:
+    """The upper left part of the image (width, height) as RGB of exactly that size.
 
     Other modes are converted in strips. Each strip is first reduced by a whole factor that leaves
     at least twice the size: a second copy of all pixels would cost more than decoding did.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
-        return _resized(image, size, (image.width, image.height))
+        return _resized(image, size, part_px)
     factor = max(1, min(image.width // (2 * size.width_px), image.height // (2 * size.height_px)))
     reduced = _reduced_rgb(image, factor)
-    return _resized(reduced, size, (image.width / factor, image.height / factor))
+    return _resized(reduced, size, (part_px[0] / factor, part_px[1] / factor))
 
 
 def _reduced_rgb(image: Image.Image, factor: int) -> Image.Image:
     """The image as RGB of 1/factor the size, rounded up."""
     reduced = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
-    is_deep = image.mode in ("I", "F") and any(
-        _grey_values(strip).max(initial=0) > 255 for _, strip in _strips(image, factor)
-    )
+    scale = _grey_scale(image, factor)
     for top_px, strip in _strips(image, factor):
-        rgb = _rgb(strip, is_deep=is_deep)
+        rgb = _rgb(strip, scale)
         reduced.paste(rgb.reduce(factor) if factor > 1 else rgb, (0, top_px // factor))
     return reduced
+
+
+def _grey_scale(image: Image.Image, factor: int) -> float:
+    """What makes 255 of white in greys of 32 bits, which do not say which value is white: values
+    over 255 are taken for 16 bits, and fractions for shares of white."""
+    if image.mode not in ("I", "F"):
+        return 1.0
+    highest = max(_grey_values(strip).max(initial=0) for _, strip in _strips(image, factor))
+    if highest > 255:
+        return 1 / 257
+    return 255.0 if image.mode == "F" and highest < MAX_SHARE_OF_WHITE else 1.0
 
 
 def _strips(image: Image.Image, factor: int) -> Iterator[tuple[int, Image.Image]]:
@@ -99,18 +146,14 @@ def _resized(image: Image.Image, size: Size, part_px: tuple[float, float]) -> Im
     return image.resize(size, resampling, (0, 0, *part_px), reducing_gap=2.0)
 
 
-def _rgb(image: Image.Image, *, is_deep: bool) -> Image.Image:
-    """The image as RGB: palettes, CMYK, greys of 16 and 32 bits, and transparency over white.
-
-    A grey of 32 bits does not say which value is white: `is_deep` values are scaled like those of
-    16 bits, others like those of 8.
-    """
+def _rgb(image: Image.Image, grey_scale: float) -> Image.Image:
+    """The image as RGB: palettes, CMYK, greys of 16 and 32 bits (those multiplied by
+    `grey_scale`), and transparency over white."""
     if image.mode.startswith("I;16"):
         high_bytes = (np.asarray(image) >> 8).astype(np.uint8)
         return Image.fromarray(high_bytes, "L").convert("RGB")
     if image.mode in ("I", "F"):
-        grey = _grey_values(image)
-        grey = np.clip(grey / 257 if is_deep else grey, 0, 255)
+        grey = np.clip(_grey_values(image) * np.float32(grey_scale), 0, 255)
         return Image.fromarray(grey.astype(np.uint8), "L").convert("RGB")
     if image.has_transparency_data:
         layer = image.convert("RGBA")

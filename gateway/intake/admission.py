@@ -5,13 +5,12 @@ Only headers are read; nothing is decoded here.
 
 from __future__ import annotations
 
-import io
-
-from PIL import ExifTags, Image
+from PIL import Image
 
 from gateway.core.errors import BadDimensions, BadFormat, NoPhoto, TooManyBytes
-from gateway.core.limits import PhotoLimits
+from gateway.core.limits import LARGE_BYTES, PhotoLimits
 from gateway.core.model import SIDEWAYS, Photo, Size
+from gateway.formats.picture_file import PictureHeader, read_header
 from gateway.intake.image_headers import excess
 from providers.base import Limits
 
@@ -34,21 +33,19 @@ def admit(photo_id: str, data: bytes, api_limits: Limits, photo_limits: PhotoLim
         raise BadFormat(
             f"The photo has {excess_text}: it is taken for an attempt to keep this server busy."
         )
-    size, image_format, orientation = _read_header(data, api_limits)
-    _check_size(size, api_limits, photo_limits)
-    upright = Size(size.height_px, size.width_px) if orientation in SIDEWAYS else size
-    return Photo(photo_id, data, image_format, upright, orientation)
+    header = _read_header(data, api_limits)
+    _check_size(header.size, api_limits, photo_limits)
+    orientation = header.orientation if header.format in api_limits.turned else 1
+    width, height = header.size
+    upright = Size(height, width) if orientation in SIDEWAYS else header.size
+    is_large = header.decoded_bytes > LARGE_BYTES
+    return Photo(photo_id, data, header.format, upright, orientation, is_large=is_large)
 
 
-def _read_header(data: bytes, api_limits: Limits) -> tuple[Size, str, int]:
-    """The size as stored, the format, and the EXIF orientation where the API applies it. Raises
-    BadFormat."""
+def _read_header(data: bytes, api_limits: Limits) -> PictureHeader:
+    """What the header says. Raises BadFormat."""
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(api_limits.formats)) as image:
-            # MPO is several JPEGs in one file, of which the first one counts
-            image_format = "JPEG" if image.format == "MPO" else str(image.format)
-            orientation = _orientation(image) if image_format in api_limits.turned else 1
-            return Size(*image.size), image_format, orientation
+        return read_header(data, api_limits.formats)
     except MemoryError:  # says nothing about the photo
         raise
     except Exception:  # decoders raise errors of every kind on hostile bytes
@@ -56,17 +53,6 @@ def _read_header(data: bytes, api_limits: Limits) -> tuple[Size, str, int]:
         raise BadFormat(
             f"The photo is not a picture of a format that is taken here ({formats})."
         ) from None
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; 1 where there is none or it is invalid."""
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1  # Pillow would decode the whole picture to look for EXIF behind it
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # broken EXIF is no reason to refuse a photo
-        return 1
-    return orientation if orientation in range(1, 9) else 1
 
 
 def _check_size(size: Size, api_limits: Limits, photo_limits: PhotoLimits) -> None:

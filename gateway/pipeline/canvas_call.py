@@ -21,11 +21,11 @@ from gateway.pipeline.entry_view import Routes, about_canvas, is_free, price_usd
 from gateway.pipeline.fallback import FallbackPolicy
 from gateway.pipeline.settler import Settler, failure
 from gateway.store.buffer import Commit, Settlement
-from gateway.upstream.client import UpstreamAnswer
+from gateway.upstream.client import Abandoned, UpstreamAnswer
 from gateway.upstream.registry import UpstreamRegistry
 from providers.base import Picture
 from providers.detection import Detection
-from providers.errors import NoAnswer, ProviderError
+from providers.errors import NoAnswer, PictureRefused, ProviderError
 
 log = logging.getLogger("imgrid")
 
@@ -109,8 +109,9 @@ class CanvasCall:
     job_tries_s: float
 
     async def ask(self, lane: Lane, entries: Sequence[Entry]) -> AnsweredCanvas | None:
-        """The answer about a canvas of these photos. A photo that cannot be drawn fails, and its
-        cell stays empty; None where no photo can be drawn.
+        """The answer about a canvas of these photos. The cell of a photo that cannot be drawn stays
+        empty, and the photo fails or is asked about alone; None where no photo can be drawn. A
+        companion refuses a photo that cannot be drawn.
 
         Raises a ProviderError, or Abandoned.
         """
@@ -118,10 +119,9 @@ class CanvasCall:
         self.upstream[lane.provider].check()
         rendered = await self._render(lane, entries)
         composed_s = self.clock() - claimed_at
-        if rendered.errors:
-            failures = [failure(entries[index], error) for index, error in rendered.errors.items()]
-            await self.settler.commit(Commit(settlements=failures))
+        undrawn = await self._fail_undrawn(lane, entries, rendered)
         if rendered.picture is None:
+            await self._put_back(undrawn)
             return None
         drawn = [(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors]
         call = _Call(
@@ -132,9 +132,16 @@ class CanvasCall:
             claimed_at=claimed_at,
             composed_s=composed_s,
         )
-        answer = await self._answer(call, rendered.picture)
+        try:
+            answer = await self._answer(call, rendered.picture)
+        except Abandoned:
+            await self._put_back(undrawn)
+            raise
         try:  # from here on every way out carries the bill
-            self.upstream[lane.provider].record_canvas(self.clock() - claimed_at)
+            await self._put_back(undrawn)
+            # large photos wait for the decoder, of which others' photos foresee nothing
+            decoded_s = composed_s if lane.is_large else 0.0
+            self.upstream[lane.provider].record_canvas(self.clock() - claimed_at - decoded_s)
             self._tell(call, rendered, entries, answer)
             return self._answered(call, rendered.layout, answer)
         except Exception:
@@ -168,8 +175,24 @@ class CanvasCall:
             entry.lane != lane for entry in entries
         )
         return await self.renderer.render(
-            photos, borders, lane.shape, about, keeps_shape=keeps_shape
+            photos, borders, lane.shape, about, keeps_shape=keeps_shape, owner=lane.pool
         )
+
+    async def _fail_undrawn(
+        self, lane: Lane, entries: Sequence[Entry], rendered: RenderedCanvas
+    ) -> Sequence[Entry]:
+        """Of the photos that could not be drawn, those to be asked about alone; the others fail.
+        Raises PictureRefused for a companion, which is skipped then."""
+        errors = [(entries[index], error) for index, error in rendered.errors.items()]
+        if errors and is_free(lane, entries, self.routes):
+            raise PictureRefused(str(errors[0][1]))
+        return await self.settler.fail_undrawn(errors)
+
+    async def _put_back(self, undrawn: Sequence[Entry]) -> None:
+        """Has photos that could not be drawn wait again. Until their canvas has ended they count as
+        shown on it: if it is refused or fails, they go on with the others."""
+        if undrawn:
+            await self.settler.commit(Commit(requeues=undrawn))
 
     async def _answer(self, call: _Call, picture: Picture) -> UpstreamAnswer:
         """The provider's answer. While it is awaited, failed calls are told and charged."""

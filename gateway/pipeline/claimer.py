@@ -13,7 +13,7 @@ from gateway.core.model import FETCH, BufferLane, Entry, FetchEntry, FetchLane, 
 from gateway.pipeline.entry_view import Routes
 from gateway.pipeline.fallback import lane_blocked_until
 from gateway.pipeline.fetch_step import FetchStep
-from gateway.pipeline.packer import Due, due, filler_lanes
+from gateway.pipeline.packer import LARGE, Due, due, filler_lanes, slots_of
 from gateway.store.buffer import Buffer
 from gateway.store.inspection import Backlog, Inspection
 from gateway.upstream.registry import UpstreamRegistry
@@ -23,6 +23,8 @@ log = logging.getLogger("imgrid")
 CANVASES_AHEAD = 1
 """Full grids that are composed while a provider has no free slot, so that none stays idle for the
 time that composing takes."""
+MAX_LARGE_CANVASES = 4
+"""Canvases with large photos that are drawn or asked about at the same time."""
 
 
 class CanvasClaim(NamedTuple):
@@ -40,8 +42,30 @@ class FetchClaim(NamedTuple):
 
 
 @dataclass(slots=True)
+class LargeCanvases:
+    """The canvases of large photos, which are not the provider's before they are drawn. Holds how
+    many are in flight."""
+
+    in_flight: int = 0
+
+    @property
+    def free_slots(self) -> int:
+        """How many more may be in flight: so few that pools take turns."""
+        return MAX_LARGE_CANVASES - self.in_flight
+
+    def take_slot(self) -> None:
+        """Begins a canvas."""
+        self.in_flight += 1
+
+    def release_slot(self) -> None:
+        """Ends it."""
+        self.in_flight -= 1
+
+
+@dataclass(slots=True)
 class Claimer:
-    """Claims photos. Holds the order in which pools were served, as a number for each."""
+    """Claims photos. Holds the order in which pools were served, as a number for each, and the
+    slots for large photos."""
 
     buffer: Buffer
     inspection: Inspection
@@ -50,6 +74,7 @@ class Claimer:
     fetch_step: FetchStep
     fetch_below_bytes: int
     clock: Clock
+    large_canvases: LargeCanvases = field(default_factory=LargeCanvases, init=False)
     _turns: dict[str, int] = field(default_factory=dict, init=False)
 
     async def due(self, waiting: Mapping[BufferLane, Backlog]) -> Due:
@@ -101,8 +126,9 @@ class Claimer:
         """How many canvases may be started now, by provider. A provider that the configuration no
         longer has gets one slot, so that its photos begin anew elsewhere. Nothing is fetched while
         the buffer has no room for it."""
-        slots = {lane.provider: 1 for lane in waiting}
+        slots = {slots_of(lane): 1 for lane in waiting}
         slots |= self.upstream.free_slots()
+        slots[LARGE] = self.large_canvases.free_slots
         if FETCH in slots:
             occupancy = await self.inspection.occupancy()
             has_room = occupancy.bytes < self.fetch_below_bytes

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isinf
 
-from gateway.core.model import Entry, Lane, Photo, Route, Way
+from gateway.core.model import LARGE_POOL, Entry, Lane, Photo, Route, Way
+from gateway.grid.compose import original_picture
 from gateway.pipeline.detection_cap import DetectionCap
-from gateway.pipeline.entry_view import Routes, provider_of, view_of
+from gateway.pipeline.entry_view import Routes, about_canvas, provider_of, view_of
 from gateway.upstream.registry import UpstreamRegistry
 from thresholds.shape import ALONE
 
@@ -33,14 +34,20 @@ class LaneChooser:
 
     def lane(self, photo: Photo, way: Way, pool: str, *, stage: int = 0) -> Lane:
         """The lane of a photo that waits for a stage. All stages for groups count as one, of the
-        size that `first_stage` chooses."""
+        size that `first_stage` chooses. Large photos that have to be drawn have a pool of their
+        own beside each pool."""
         route, cascade = way.route, way.route.variant(way.variant)
         if stage in cascade.groups:
             stage = self.first_stage(route, way.variant, way.only_labels)
         provider = provider_of(route, cascade, stage)
         about = self.upstream.about(provider)
         shape = self.detection_cap.bound(cascade.stages[stage].shape, about, route.task)
-        return Lane(provider, route.task, pool, shape.towards(portrait=photo.size.portrait))
+        shape = shape.towards(portrait=photo.size.portrait)
+        pool = pool.removesuffix(LARGE_POOL)
+        if photo.is_large:
+            original = original_picture(photo, about_canvas(about, route.task, photo))
+            pool += "" if shape == ALONE and original else LARGE_POOL
+        return Lane(provider, route.task, pool, shape)
 
     def first_paid_lane(self, entry: Entry) -> Lane:
         """The lane in which a new photo is first asked about for money: that of the second stage

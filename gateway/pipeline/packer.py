@@ -12,6 +12,15 @@ from gateway.core.model import BufferLane, Lane
 from gateway.store.inspection import Backlog
 from providers.detection import BOXED
 
+LARGE = "large photos"
+"""The name under which the slots of lanes with large photos stand beside the providers'."""
+
+
+def slots_of(lane: BufferLane) -> str:
+    """The name of the slots that canvases of the lane take: its provider's. Large photos have slots
+    of their own, because they wait for the decoder."""
+    return LARGE if isinstance(lane, Lane) and lane.is_large else lane.provider
+
 
 class Due(NamedTuple):
     """The lanes from which to claim one canvas each, in this order; a lane may stand in it several
@@ -62,14 +71,16 @@ def _claims(
     next_turn = count(max(turns.values(), default=0) + 1)
     claims: list[BufferLane] = []
     busy: set[str] = set()
-    while candidates := [lane for lane in canvases if canvases[lane] and lane.provider not in busy]:
+    while candidates := [
+        lane for lane in canvases if canvases[lane] and slots_of(lane) not in busy
+    ]:
         lane = min(candidates, key=lambda lane: _priority(waiting[lane], turns.get(lane.pool, 0)))
-        if free_slots.get(lane.provider, 0) < _needed_slots(lane, waiting[lane], ahead):
-            busy.add(lane.provider)  # nobody overtakes the one whose turn it is
+        if free_slots.get(slots_of(lane), 0) < _needed_slots(lane, waiting[lane], ahead):
+            busy.add(slots_of(lane))  # nobody overtakes the one whose turn it is
             continue
         claims.append(lane)
         canvases[lane] -= 1
-        free_slots[lane.provider] = free_slots.get(lane.provider, 0) - 1
+        free_slots[slots_of(lane)] = free_slots.get(slots_of(lane), 0) - 1
         turns[lane.pool] = next(next_turn)
     return claims
 
@@ -127,7 +138,7 @@ def _due_times(
     """When each lane that is not full becomes due, where its provider has a slot."""
     times: list[float] = []
     for lane, backlog in waiting.items():
-        has_slot = slots.get(lane.provider, 0) > 0
+        has_slot = slots.get(slots_of(lane), 0) > 0
         if backlog.photos % lane.shape.cells and backlog.due_at > now and has_slot:
             times.append(backlog.due_at)
     return times

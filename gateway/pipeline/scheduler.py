@@ -19,7 +19,7 @@ from gateway.core.model import Outcome, Photo, Route, Tenant, Way
 from gateway.ledger.accounts import Charges
 from gateway.pipeline.background import BackgroundTasks
 from gateway.pipeline.cascade_step import CascadeStep
-from gateway.pipeline.claimer import CanvasClaim, Claimer, FetchClaim
+from gateway.pipeline.claimer import CanvasClaim, Claimer, FetchClaim, LargeCanvases
 from gateway.pipeline.entry_factory import EntryFactory
 from gateway.pipeline.fetch_step import FetchStep
 from gateway.pipeline.group_testing import GroupTester
@@ -198,12 +198,14 @@ class Scheduler:
 
     def _start(self, claim: CanvasClaim | FetchClaim) -> None:
         """Starts a step with the claimed photos, and takes a slot while it lasts."""
-        slots: UpstreamClient | FetchStep | None
+        slots: UpstreamClient | LargeCanvases | FetchStep | None
         if isinstance(claim, FetchClaim):
             slots = self._fetch_step
             work = self._fetch_step.run(claim.lane, claim.entries)
         else:
             slots = self._claimer.upstream.clients.get(claim.lane.provider)
+            if claim.lane.is_large:
+                slots = self._claimer.large_canvases
             is_group = claim.lane.task not in BOXED and claim.lane.shape != ALONE
             step = self._group_tester if is_group else self._cascade_step
             work = step.run(claim.lane, claim.entries)

@@ -6,20 +6,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from PIL import Image
 
 from gateway.core.clock import Clock
-from gateway.core.errors import BufferAway, GatewayError
+from gateway.core.errors import BufferAway, GatewayError, PhotoError
 from gateway.core.events import Events, Settled
 from gateway.core.model import BufferEntry, Entry, Outcome, Photo
+from gateway.grid.compose import original_picture
 from gateway.grid.renderer import Renderer
 from gateway.pipeline.entry_view import Routes, about_canvas, view_of
 from gateway.store.buffer import Buffer, Commit, Settlement
 from gateway.upstream.registry import UpstreamRegistry
+from thresholds.shape import ALONE
 
 T = TypeVar("T")
 
@@ -71,6 +73,27 @@ class Settler:
         """Settles photos with an error."""
         if entries:
             await self.commit(Commit(settlements=[failure(entry, error) for entry in entries]))
+
+    async def fail_undrawn(self, undrawn: Sequence[tuple[Entry, GatewayError]]) -> list[Entry]:
+        """Of the photos that cannot be drawn, those to be asked about in their own bytes, as they
+        wait for it; the others fail with their errors."""
+        entries: list[Entry] = []
+        failures: list[Settlement] = []
+        for entry, error in undrawn:
+            if isinstance(error, PhotoError) and self.goes_undrawn(entry):
+                lane, now = entry.lane._replace(shape=ALONE), self.clock()
+                entries.append(replace(entry, lane=lane, put_at=now, due_at=now))
+            else:
+                failures.append(failure(entry, error))
+        if failures:
+            await self.commit(Commit(settlements=failures))
+        return entries
+
+    def goes_undrawn(self, entry: Entry) -> bool:
+        """Whether the photo, if it cannot be drawn for its grid, can still be asked about alone:
+        its provider takes its own bytes, and decides."""
+        about = about_canvas(self.upstream.about(entry.lane.provider), entry.lane.task, entry.photo)
+        return entry.lane.shape != ALONE and original_picture(entry.photo, about) is not None
 
     async def commit_and_draw(self, commit: Commit) -> None:
         """Commits, and has the photos that wait again drawn meanwhile. One that cannot be drawn

@@ -91,9 +91,9 @@ class Waiters:
 
     def _draw(self, entry: Entry) -> None:
         """Has a photo drawn while it waits. One that cannot be decoded fails before it takes a
-        cell."""
+        cell, unless it is still to be asked about in its own bytes."""
         image = self._settler.draw_ahead(entry)
-        if image is None:
+        if image is None or self._settler.goes_undrawn(entry):
             return
         loop = asyncio.get_running_loop()
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from gateway.config.settings import Settings
 from gateway.core.clock import Clock
 from gateway.core.events import Events
-from gateway.core.limits import PhotoLimits
+from gateway.core.limits import DecoderLimits, PhotoLimits
 from gateway.dialects.native.dialect import DIALECT as NATIVE
+from gateway.grid.large_decoder import LargeDecoder
 from gateway.grid.renderer import Renderer
 from gateway.intake.url_fetcher import Fetcher
 from gateway.observe.drift import DriftMonitor
@@ -71,7 +72,10 @@ def make_renderer(config: Settings) -> Renderer:
     """The renderer. With a shared buffer it draws nothing ahead, because another replica composes
     most of the photos that this one takes."""
     ahead_bytes = 0 if config.redis else config.buffer.max_drawn_bytes
-    return Renderer(config.threads, ahead_bytes=ahead_bytes)
+    decoder = config.decoder
+    limits = DecoderLimits(decoder.processes, decoder.max_bytes, decoder.timeout_ms / 1000)
+    large_decoder = LargeDecoder(limits)
+    return Renderer(config.threads, ahead_bytes=ahead_bytes, large_decoder=large_decoder)
 
 
 def photo_limits(config: Settings) -> PhotoLimits:

@@ -270,12 +270,61 @@ async def test_a_finished_photo_frees_its_room() -> None:
     renderer.close()
 
 
-async def test_large_photos_are_drawn_like_any_other() -> None:
-    """Large photos that cannot be decoded at a smaller size are drawn as any other, one at a
-    time."""
-    renderer = Renderer(2)
-    large = [plain(colour, (4000, 2200)) for colour in COLOURS]
-    assert colours(await render(renderer, large)) == RGB
+@pytest.fixture(scope="module")
+def large() -> list[Photo]:
+    """Photos that take more than 64 MB to decode, whatever size they are drawn in."""
+    return [plain(colour, (4500, 4000)) for colour in COLOURS]
+
+
+async def test_large_photos_are_drawn_like_any_other(
+    renderer: Renderer, large: list[Photo]
+) -> None:
+    """Large photos look like any other, and lie beside any other."""
+    assert all(one.is_large for one in large)
+    photos = [*large[:2], *(plain(colour) for colour in COLOURS[2:])]
+    assert colours(await render(renderer, photos)) == RGB
+
+
+async def test_large_photos_are_not_drawn_early(renderer: Renderer, large: list[Photo]) -> None:
+    """Large photos are drawn with their canvas only."""
+    assert renderer.start(large[0], FOUR, PIXELS, "none") is None
+
+
+async def test_large_photos_hold_up_no_others(large: list[Photo]) -> None:
+    """While many large photos wait for their turn, a canvas of ordinary ones is drawn with a single
+    thread."""
+    renderer = Renderer(1)
+    slow = [
+        asyncio.create_task(render(renderer, [replace(one, id=f"{one.id}{number}")]))
+        for number in range(8)
+        for one in large
+    ]
+    await asyncio.sleep(0)
+    assert colours(await render(renderer, [plain(colour) for colour in COLOURS])) == RGB
+    assert not any(each.done() for each in slow[8:])
+    for each in slow:
+        each.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    for one in large:
+        for number in range(8):
+            renderer.drop(f"{one.id}{number}")
+    renderer.close()
+
+
+async def test_owners_take_turns_with_large_photos(large: list[Photo]) -> None:
+    """One owner's large photo is drawn before the many that another owner sent earlier."""
+    renderer = Renderer(1)
+    many = [replace(large[0], id=f"many {number}") for number in range(12)]
+    waiting = [
+        asyncio.create_task(renderer.render([one], ["none"], FOUR, PIXELS, owner="many"))
+        for one in many
+    ]
+    await asyncio.sleep(0.05)
+    await renderer.render([large[1]], ["none"], FOUR, PIXELS, owner="one")
+    assert sum(each.done() for each in waiting) <= 4
+    for one in many:
+        renderer.drop(one.id)
+    await asyncio.gather(*waiting)
     renderer.close()
 
 

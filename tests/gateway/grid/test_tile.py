@@ -128,6 +128,29 @@ def test_a_reduced_jpeg_looks_like_a_whole_one(share: int) -> None:
     assert np.abs(picture - whole).mean() < 2
 
 
+@pytest.mark.parametrize("side", range(993, 1009))
+def test_a_reduced_jpeg_is_not_shifted(side: int) -> None:
+    """A JPEG whose sides are no multiple of the scale at which it is decoded shows every edge where
+    the whole one shows it: within a twentieth of a pixel."""
+    stored = Image.new("RGB", (side, side))
+    stored.paste("white", (round(0.9 * side), 0, side, side))
+    picture = tile(photo(encode(stored, "JPEG", quality=95), (side, side), "JPEG"), Size(100, 100))
+    brightness = np.asarray(picture.convert("L"), float)[20:80].mean(0)
+    edge_px = 100 - brightness.sum() / 255
+    assert edge_px == pytest.approx(100 * round(0.9 * side) / side, abs=0.05)
+
+
+@pytest.mark.parametrize("form", ["TIFF", "JPEG", "WEBP"])
+def test_xmp_turns_nothing(form: str) -> None:
+    """An orientation that only XMP names turns nothing, not even a TIFF, whose decoder would."""
+    xmp = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}, "TIFF": {}}[form]
+    data = encode(quarters(), form, xmp=xmp, **options)
+    picture = tile(photo(data, (64, 48), form), Size(64, 48))
+    assert picture.getpixel((10, 10)) == pytest.approx((255, 0, 0), abs=10)
+    assert picture.getpixel((10, 40)) == pytest.approx((0, 0, 255), abs=10)
+
+
 # -- every mode that a photo may have
 
 
@@ -233,6 +256,29 @@ def test_sixteen_bit_greys_are_scaled_to_eight() -> None:
     assert [picture.getpixel((x, 0))[0] for x in range(4)] == [0, 64, 128, 255]
 
 
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_floats_are_as_bright_as_their_range_says(white: float) -> None:
+    """Greys of 32-bit floats may be shares of white, or values of 8 or of 16 bits: grey stays grey
+    in each."""
+    stored = Image.fromarray(np.array([[0, 0.5, 1]], np.float32).repeat(3, 0) * white)
+    picture = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
+    assert [picture.getpixel((x, 1))[0] for x in range(3)] == [0, 127, 255]
+
+
+def test_shares_of_white_may_be_brighter_than_white() -> None:
+    """Shares of white that are a little over 1 are white."""
+    stored = Image.fromarray(np.array([[0, 0.5, 1.2]], np.float32).repeat(3, 0))
+    picture = tile(photo(encode(stored, "TIFF"), (3, 3), "TIFF"), Size(3, 3))
+    assert [picture.getpixel((x, 1))[0] for x in range(3)] == [0, 127, 255]
+
+
+def test_integers_of_32_bits_are_no_shares() -> None:
+    """Whole numbers of 0 and 1 are dark, and not black and white."""
+    stored = Image.fromarray(np.array([[0, 1]], np.int32).repeat(2, 0))
+    picture = tile(photo(encode(stored, "TIFF"), (2, 2), "TIFF"), Size(2, 2))
+    assert picture.getpixel((1, 1)) == (1, 1, 1)
+
+
 def test_pixels_that_are_no_numbers_are_black() -> None:
     """Pixels that are no numbers are black, and cause no error."""
     stored = Image.fromarray(np.array([[np.nan, 200.0, -5.0]], np.float32).repeat(3, 0))
@@ -297,6 +343,29 @@ def test_a_file_cut_short_is_refused(form: str, share: float) -> None:
     data = encode(NOISE, form)
     with pytest.raises(BadFormat, match="damaged or cut short"):
         tile(photo(data[: int(share * len(data))], (200, 150), form), Size(50, 40))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_its_last_bytes_is_drawn(progressive: bool) -> None:
+    """A JPEG that lacks its last bytes is drawn, with grey for the few pixels that are missing."""
+    noise = NOISE.resize((640, 480)).convert("RGB")
+    data = encode(noise, "JPEG", quality=90, progressive=progressive)
+    whole = tile(photo(data, (640, 480), "JPEG"), Size(640, 480))
+    for missing in (2, 3, 50, 300):
+        picture = tile(photo(data[:-missing], (640, 480), "JPEG"), Size(640, 480))
+        assert max_difference(picture.crop((0, 0, 640, 400)), whole.crop((0, 0, 640, 400))) < 40
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.85])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_many_rows_is_refused(share: float, progressive: bool) -> None:
+    """A JPEG that lacks more than a few of its rows is refused."""
+    noise = NOISE.resize((640, 480)).convert("RGB")
+    data = encode(noise, "JPEG", quality=90, progressive=progressive)
+    if progressive and share > 0.5:
+        share = 0.5  # what follows only refines
+    with pytest.raises(BadFormat):
+        tile(photo(data[: int(share * len(data))], (640, 480), "JPEG"), Size(320, 240))
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + bytes(50)])

@@ -21,7 +21,7 @@ from gateway.core.model import Way
 from gateway.ledger.accounts import total
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Limits, Picture
-from providers.detection import Detection, Task
+from providers.detection import WHOLE, Detection, Task
 from providers.errors import (
     Misconfigured,
     NoAnswer,
@@ -35,12 +35,16 @@ from tests.support.photos import broken_photo, photo_of_block
 from tests.support.pipeline import ANN, BOB, labels_of, route_of, run_pipeline
 from tests.support.waiting import wait_until
 
+PIXELS = about(wants="pixels")
+
 
 class TestBrokenPhotos:
     async def test_a_broken_photo_fails_alone(self) -> None:
         """A photo that turns out to be damaged fails alone, and its neighbours are answered and pay
         for the canvas."""
-        async with run_pipeline(ScriptedProvider(), route_of("2x2", max_wait_s=0.1)) as pipeline:
+        async with run_pipeline(
+            ScriptedProvider(about=PIXELS), route_of("2x2", max_wait_s=0.1)
+        ) as pipeline:
             failed, *answered = await pipeline.answer_each(
                 broken_photo(), *map(photo_of_block, ("red", "green", "blue"))
             )
@@ -51,7 +55,7 @@ class TestBrokenPhotos:
 
     async def test_a_broken_photo_fails_alone_within_a_request(self) -> None:
         """A damaged photo fails alone among photos of one request, too."""
-        async with run_pipeline(ScriptedProvider(), route_of("2x2")) as pipeline:
+        async with run_pipeline(ScriptedProvider(about=PIXELS), route_of("2x2")) as pipeline:
             red, failed, green, blue = await pipeline.answer(
                 photo_of_block("red"),
                 broken_photo(),
@@ -69,7 +73,7 @@ class TestBrokenPhotos:
     async def test_a_broken_photo_makes_room_at_once(self) -> None:
         """A damaged photo makes room as soon as the damage is found, while the other photos of its
         request still wait."""
-        async with run_pipeline(ScriptedProvider(), route_of("5x5")) as pipeline:
+        async with run_pipeline(ScriptedProvider(about=PIXELS), route_of("5x5")) as pipeline:
             answer = asyncio.create_task(
                 pipeline.answer(photo_of_block("red"), broken_photo(), photo_of_block("green"))
             )
@@ -81,11 +85,115 @@ class TestBrokenPhotos:
 
     async def test_a_canvas_of_broken_photos_is_never_asked_about(self) -> None:
         """A canvas of damaged photos only is never asked about."""
-        provider = ScriptedProvider()
+        provider = ScriptedProvider(about=PIXELS)
         async with run_pipeline(provider, route_of("2x2")) as pipeline:
             outcomes = await pipeline.answer(*(broken_photo() for _ in range(4)))
             assert all(isinstance(outcome.error, BadFormat) for outcome in outcomes)
             assert provider.calls == 0
+
+
+class TestPhotosThatGridsCannotDraw:
+    """A provider that takes bytes decides by itself about photos that cannot be drawn."""
+
+    async def test_it_is_asked_about_alone_in_its_own_bytes(self) -> None:
+        """A photo that cannot be drawn is asked about alone, in its own bytes, and answered if the
+        provider reads them; its neighbours are answered by their canvas."""
+        broken = broken_photo()
+
+        def reads_all(picture: Picture, task: Task) -> Sequence[Detection]:
+            if picture.data == broken.data:
+                return [Detection("rare", 0.9, WHOLE)]
+            return see_shapes(picture, task)
+
+        provider = ScriptedProvider(reads_all)
+        async with run_pipeline(provider, route_of("2x2", max_wait_s=0.1)) as pipeline:
+            rare, *others = await pipeline.answer_each(
+                broken, *map(photo_of_block, ("red", "green", "blue"))
+            )
+            assert labels_of(rare) == ["rare"]
+            assert [labels_of(outcome) for outcome in others] == [["red"], ["green"], ["blue"]]
+            assert provider.calls == 2
+            assert await pipeline.billed_images() == 2
+            await pipeline.assert_empty()
+
+    async def test_the_providers_refusal_is_its_own(self) -> None:
+        """Where the provider does not read it either, it fails alone and costs nothing."""
+        provider = ScriptedProvider()
+        async with run_pipeline(provider, route_of("2x2", max_wait_s=0.1)) as pipeline:
+            failed, *others = await pipeline.answer_each(
+                broken_photo(), *map(photo_of_block, ("red", "green", "blue"))
+            )
+            assert isinstance(failed.error, BadFormat)
+            assert [labels_of(outcome) for outcome in others] == [["red"], ["green"], ["blue"]]
+            assert await pipeline.billed_images() == 1
+            await pipeline.assert_empty()
+
+    async def test_a_refused_canvas_asks_once_about_it(self) -> None:
+        """Where its canvas is refused it is still asked about once."""
+        broken = broken_photo()
+
+        def picky(picture: Picture, task: Task) -> Sequence[Detection]:
+            return [] if picture.data == broken.data else refuse_magenta(picture, task)
+
+        provider = ScriptedProvider(picky)
+        async with run_pipeline(provider, route_of("2x2", max_wait_s=0.1)) as pipeline:
+            rare, *others = await pipeline.answer_each(
+                broken, *map(photo_of_block, ("red", "magenta", "blue"))
+            )
+            assert rare.error is None
+            assert isinstance(others[1].error, BadFormat)
+            asked = [picture for picture in provider.pictures if picture.data == broken.data]
+            assert len(asked) == 1
+            await pipeline.assert_empty()
+
+    async def test_a_provider_fault_loses_none(self) -> None:
+        """Where the call about its canvas fails for good, it ends like its neighbours."""
+        provider = ScriptedProvider(errors=repeat(Misconfigured("no")))
+        async with run_pipeline(provider, route_of("2x2", max_wait_s=0.1)) as pipeline:
+            outcomes = await pipeline.answer_each(
+                broken_photo(), *map(photo_of_block, ("red", "green", "blue"))
+            )
+            assert all(isinstance(outcome.error, UpstreamFailed) for outcome in outcomes)
+            await pipeline.assert_empty()
+
+
+class TestLargePhotos:
+    """Photos that take much memory to decode."""
+
+    async def test_they_share_no_canvas_with_others(self) -> None:
+        """A pool's large photos are on other canvases than its ordinary ones, which do not wait for
+        them."""
+        large = replace(photo_of_block("red"), is_large=True)
+        provider = ScriptedProvider(about=PIXELS)
+        async with run_pipeline(provider, route_of("2x1", max_wait_s=0.05)) as pipeline:
+            (first, *others), (second,) = await asyncio.gather(
+                pipeline.answer(large, photo_of_block("green"), photo_of_block("blue")),
+                pipeline.answer(replace(photo_of_block("red"), is_large=True)),
+            )
+            assert first.steps[0].canvas == second.steps[0].canvas
+            assert first.steps[0].canvas not in {each.steps[0].canvas for each in others}
+            assert [labels_of(outcome) for outcome in others] == [["green"], ["blue"]]
+
+    async def test_they_take_no_slot_of_their_provider(self) -> None:
+        """While large photos are drawn, others use all slots of the provider."""
+        provider = ScriptedProvider(about=about(wants="pixels", concurrency=1))
+        async with run_pipeline(provider, route_of("2x1", max_wait_s=0.05)) as pipeline:
+            large = [replace(photo_of_block("red"), is_large=True) for _ in range(8)]
+            answers = asyncio.gather(
+                pipeline.answer(*large), pipeline.answer(photo_of_block("blue"))
+            )
+            _, (other,) = await answers
+            assert labels_of(other) == ["blue"]
+            assert pipeline.upstream["fake"].canvas_s is not None
+
+    async def test_a_large_photo_that_is_sent_as_it_is_is_like_any_other(self) -> None:
+        """A large photo that goes alone in its own bytes is not drawn, and waits for no turn."""
+        large = replace(photo_of_block("red"), is_large=True)
+        async with run_pipeline(ScriptedProvider(), route_of("1x1")) as pipeline:
+            (outcome,) = await pipeline.answer(large)
+            assert labels_of(outcome) == ["red"]
+            (event,) = pipeline.events.of(CanvasAnswered)
+            assert not event.lane.is_large
 
 
 def refuse_magenta(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -134,7 +242,7 @@ class TestBills:
         cell stayed empty."""
         ann, bob = (replace(tenant, pool="shared") for tenant in (ANN, BOB))
         async with run_pipeline(
-            ScriptedProvider(about=about(price=Price(0.001))), route_of("2x2")
+            ScriptedProvider(about=about(price=Price(0.001), wants="pixels")), route_of("2x2")
         ) as pipeline:
             answers = await asyncio.gather(
                 pipeline.answer(photo_of_block("red"), broken_photo(), tenant=ann),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.model import Lane
-from gateway.pipeline.packer import due, filler_lanes
+from gateway.core.model import LARGE_POOL, Lane
+from gateway.pipeline.packer import LARGE, due, filler_lanes
 from gateway.store.inspection import Backlog
 from providers.detection import Task
 from thresholds.shape import Shape
@@ -51,6 +51,16 @@ def test_a_full_or_late_lane_is_due(
     lane = lane_of(shape)
     decision = due({lane: Backlog(photos, NOW - 1, due_at)}, NOW, {"one": 8})
     assert decision == ([lane] * claims, wake_at)
+
+
+def test_large_photos_have_slots_of_their_own() -> None:
+    """Canvases of large photos take no slot of their provider, and a provider without a slot holds
+    up none of them."""
+    large, small = lane_of(pool=f"us{LARGE_POOL}"), lane_of()
+    waiting = {large: Backlog(4, NOW - 1, LATER), small: Backlog(4, NOW - 1, LATER)}
+    assert set(due(waiting, NOW, {"one": 8, LARGE: 4}).claims) == {large, small}
+    assert due(waiting, NOW, {"one": 8, LARGE: -1}).claims == [small]
+    assert due(waiting, NOW, {"one": -1, LARGE: 4}).claims == [large]
 
 
 def test_an_empty_queue_is_never_due() -> None:

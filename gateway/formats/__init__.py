@@ -1,0 +1,1 @@
+"""The files of photos: opening them, what decoding them takes, and mending them."""
