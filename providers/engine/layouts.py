@@ -9,7 +9,7 @@ outputs, and by the numbers in them for a grey picture.
 | end2end | (n, boxes, 6): YOLOv10, YOLO26, and Ultralytics' nms=True | RGB 0..1, centred |
 | nanodet | `cls_pred_stride_N`, `dis_pred_stride_N`, N = 8, 16, 32 | BGR, centred on black |
 | detr | `logits`, `pred_boxes`: DETR and RT-DETR as Hugging Face exports them | RGB, stretched |
-| rtdetr | (n, queries, 4 + classes): RT-DETR as Ultralytics exports it | RGB 0..1, stretched |
+| rtdetr | (n, queries, 4 + classes), or 6: RT-DETR by Ultralytics | RGB 0..1, stretched |
 | dfine | `labels`, `boxes`, `scores`: D-FINE, and RT-DETR's own export | RGB 0..1, stretched |
 | rfdetr | `dets`, `labels`: RF-DETR | RGB by ImageNet's mean, stretched |
 """
@@ -41,6 +41,8 @@ NANODET_CLASSES = [f"cls_pred_stride_{stride}" for stride in heads.STRIDES_PX]
 NANODET_DISTANCES = [f"dis_pred_stride_{stride}" for stride in heads.STRIDES_PX]
 """The outputs of a NanoDet, as its own export names them."""
 
+NUMBERS_BESIDE_CLASSES: Mapping[Layout, int] = {"yolox": 5, "yolov5": 5, "yolov8": 4, "rtdetr": 4}
+"""Numbers of a box that are no class scores: its place, and its objectness."""
 ANCHOR_BOXES = 3
 """Boxes of each anchor, in the grids of YOLOv5 and YOLOv7."""
 COARSEST_PX = 64
@@ -62,6 +64,9 @@ class OutputForm(NamedTuple):
     """Boxes are fractions of the input, and no pixels."""
     logits: bool = False
     """Scores are logits, and no probabilities."""
+    chosen: bool = False
+    """rtdetr: a row has the score and the id of one class, and not the scores of all. Exports of
+    Ultralytics have that since 8.4."""
 
 
 def layout_of(outputs: Outputs, size: Canvas, labels: int) -> Layout | None:
@@ -83,15 +88,7 @@ def form_of(layout: Layout, outputs: Outputs, size: Canvas) -> OutputForm:
     table = _table(outputs)
     if layout in ("detr", "nanodet", "rfdetr") or table is None:
         return OutputForm()
-    columns_first = layout == "yolov8" and not _is_by_rows(table, size)
-    rows = table.T if columns_first else table
-    raw = layout == "yolox" and not heads.follow_anchors(rows[:, :2], size)
-    return OutputForm(
-        columns_first,
-        raw,
-        fractions=layout == "rtdetr" or (not raw and _are_fractions(rows[:, :4])),
-        logits=layout != "end2end" and _are_logits(rows[:, 4:]),
-    )
+    return _table_form(layout, table, size)
 
 
 def rows_of(outputs: Outputs, form: OutputForm) -> Floats:
@@ -155,12 +152,22 @@ def _table_layout(outputs: Outputs, size: Canvas, labels: int) -> Layout | None:
     return _row_layout(table, size) if table.shape[1] > 4 else None
 
 
+def _table_form(layout: Layout, table: Floats, size: Canvas) -> OutputForm:
+    """The form of an output of a layout whose outputs may have any names."""
+    if layout == "end2end" or (layout == "rtdetr" and _have_class_ids(table)):
+        return OutputForm(fractions=_are_fractions(table[:, :4]), chosen=layout == "rtdetr")
+    columns_first = layout == "yolov8" and not _is_by_rows(table, size)
+    rows = table.T if columns_first else table
+    raw = layout == "yolox" and not heads.follow_anchors(rows[:, :2], size)
+    fractions = not raw and _are_fractions(rows[:, :4])
+    return OutputForm(columns_first, raw, fractions, logits=_are_logits(rows[:, 4:]))
+
+
 def _row_layout(table: Floats, size: Canvas) -> Layout | None:
     """The layout of rows (boxes, columns) that are not one for each anchor."""
-    rows, columns = table.shape
-    if rows in _yolov5_rows(size):
+    if table.shape[0] in _yolov5_rows(size):
         return "yolov5"
-    if columns == 6 and np.array_equal(table[:, 5], np.floor(table[:, 5])):
+    if _have_class_ids(table) and not _have_sides(table):
         return "end2end"
     if _are_fractions(table[:, :4]):
         return "rtdetr"
@@ -198,6 +205,17 @@ def _are_fractions(boxes: Floats) -> bool:
     return bool(boxes[:, 2:].min() >= 0 and 0 < np.abs(boxes).max() <= MAX_FRACTION)
 
 
+def _have_class_ids(rows: Floats) -> bool:
+    """Whether rows are a box, a score and a class id."""
+    return rows.shape[1] == 6 and np.array_equal(rows[:, 5], np.floor(rows[:, 5]))
+
+
+def _have_sides(rows: Floats) -> bool:
+    """Whether the boxes of rows (n, 4+) are centre and sides: as corners, some would end before
+    they begin."""
+    return bool((rows[:, 2:4] < rows[:, :2]).any())
+
+
 def _span_input(centres: Floats, size: Canvas) -> bool:
     """Whether centres (n, 2) reach over half of the input, in its pixels."""
     return bool(centres.max(initial=0.0) > min(size) / 2)
@@ -224,22 +242,21 @@ def _table_classes(layout: Layout, outputs: Outputs, size: Canvas) -> Mapping[Ac
             f"layout: {layout} has an output of three axes; this model has {shapes_text(outputs)}"
         )
     rows, columns = table.shape
-    if layout == "end2end" and columns != 6:
-        raise Misconfigured(
-            "layout: end2end has six numbers for each box: corners, score and class; "
-            f"this model has {shapes_text(outputs)}"
-        )
     if layout == "yolox" and rows != heads.anchor_count(size):
         raise Misconfigured(
             f"layout: a yolox gives {heads.anchor_count(size)} boxes for {size_text(size)}; "
             f"this model has {shapes_text(outputs)}; export it without NMS, its input a multiple "
             f"of {CELL_PX}"
         )
-    if layout == "end2end":
+    if layout == "end2end" and columns != 6:
+        raise Misconfigured(
+            "layout: end2end has six numbers for each box: corners, score and class; "
+            f"this model has {shapes_text(outputs)}"
+        )
+    if _table_form(layout, table, size).chosen or layout == "end2end":
         return {}
-    if layout == "yolov8" and not _is_by_rows(table, size):
-        columns = rows
-    return {"sigmoid": columns - (5 if layout in ("yolox", "yolov5") else 4)}
+    numbers = rows if layout == "yolov8" and not _is_by_rows(table, size) else columns
+    return {"sigmoid": numbers - NUMBERS_BESIDE_CLASSES[layout]}
 
 
 def _nanodet_classes(outputs: Outputs, size: Canvas) -> int:

@@ -66,7 +66,7 @@ class NetworkReader:
     @property
     def is_of_fixed_length(self) -> bool:
         """Whether the outputs have the same shapes for every picture."""
-        return self.layout not in OF_ANY_LENGTH
+        return self.layout not in OF_ANY_LENGTH and not self.form.chosen
 
     def tensor(self, image: Image.Image) -> Floats:
         """The network's input (1, 3, h, w) for an RGB picture."""
@@ -135,9 +135,10 @@ class NetworkReader:
 
     def _decode_rows(self, rows: Floats) -> heads.HeadOutput:
         """The output of a layout with one row for each box: place, then scores."""
-        if self.layout == "end2end":
+        if self.layout == "end2end" or self.form.chosen:
             boxes = self._pixels(rows[:, :4])
-            return heads.chosen(boxes, rows[:, 4], rows[:, 5], self.min_score)
+            xyxy = heads.corners(boxes) if self.form.chosen else boxes
+            return heads.chosen(xyxy, rows[:, 4], rows[:, 5], self.min_score)
         boxes = heads.yolox_boxes(rows, self.size) if self.form.raw else self._pixels(rows[:, :4])
         score = heads.with_classes
         if self.layout in ("yolox", "yolov5"):

@@ -116,6 +116,9 @@ READ: Mapping[str, Outputs] = {
     "YOLOv10, YOLO26 and nms=True": end2end(IN_THE_MIDDLE),
     "nms=True of fewer boxes than columns": end2end(IN_THE_MIDDLE, rows=3),
     "RT-DETR by Ultralytics": {"output0": table(queries((0.5,) * 4), (0.5,) * 4)[None]},
+    "RT-DETR by Ultralytics since 8.4": {
+        "output0": np.array([[(0.5, 0.5, 0.5, 0.5, 0.9, 1), *[(0.9, 0.9, 0.1, 0.1, 0, 0)] * 4]])
+    },
     "D-FINE": dfine(),
     "RF-DETR": rfdetr(),
 }
