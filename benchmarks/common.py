@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -96,8 +97,9 @@ def _serve(cores: set[int], latency_s: float, stages: list[dict[str, Any]], pipe
         threads=len(cores),
     )
     provider: Provider = Instant(latency_s, Canvas(640, 640))
-    parts = build(config, Path("benchmark"), providers={"instant": provider})
-    serve(create_app(parts), "127.0.0.1", 0, pipe.send)
+    with TemporaryDirectory() as folder:  # the ledger is kept as in service
+        parts = build(config, Path(folder) / "imgrid.yaml", providers={"instant": provider})
+        serve(create_app(parts), "127.0.0.1", 0, pipe.send)
 
 
 @contextmanager

@@ -25,7 +25,6 @@ from gateway.security.keyring import Keyring
 from gateway.store.inspection import Inspection
 from gateway.store.ledger import Ledger
 from providers.base import Provider
-from providers.errors import ProviderError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -104,7 +103,7 @@ async def _problem(provider: Provider) -> str:
     """The reason why the provider is not ready; empty where it is."""
     try:
         await provider.ready()
-    except ProviderError as error:
+    except Exception as error:  # a plugin may raise anything
         return f"{type(error).__name__}: {error}"
     return ""
 

@@ -7,8 +7,9 @@ the number of its result; a withdrawn one has none of them.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from sqlite3 import Connection, Row
 
 import msgspec
@@ -29,6 +30,8 @@ from gateway.store.jobs import (
     WebhookTarget,
 )
 from gateway.store.sqlite import delivery_tables
+
+log = logging.getLogger("imgrid")
 
 RETRY_AFTER_S = 5.0
 """When a client whose job found no room is to come back."""
@@ -157,8 +160,8 @@ def page(db: Connection, tenant: str, after: str, limit: int) -> Page:
     """The tenant's jobs after that id, latest first. Ids grow with the time, so they are the
     cursors too."""
     rows = db.execute(_PAGE, (tenant, after, after, limit + 1)).fetchall()
-    jobs = [_job(row) for row in rows[:limit]]
-    return Page(jobs, jobs[-1].id if len(rows) > limit else "")
+    jobs = list(_readable_jobs(rows[:limit]))
+    return Page(jobs, rows[limit - 1]["id"] if len(rows) > limit else "")
 
 
 def results(db: Connection, job_id: str, after: int, limit: int) -> list[JobResult]:
@@ -212,6 +215,15 @@ def forget(db: Connection, *, ended_before: float, now: float) -> None:
 
 def _data_bytes(entries: Sequence[BufferEntry]) -> int:
     return sum(len(entry.photo.payload) for entry in entries)
+
+
+def _readable_jobs(rows: Sequence[Row]) -> Iterator[Job]:
+    """The jobs that can be read."""
+    for row in rows:
+        try:
+            yield _job(row)
+        except (msgspec.DecodeError, ValueError) as error:
+            log.error("job %s cannot be read: %s", row["id"], error)
 
 
 def _job(row: Row) -> Job:

@@ -28,7 +28,7 @@ from tests.support.group_testing import eye, moderation_route, run_groups
 from tests.support.photos import photo_of_block
 from tests.support.pipeline import SURE, labels_of, route_of, run_pipeline
 from tests.support.services import Call, Reply, service
-from tests.support.vendor_stand_ins import answer_as_cloud
+from tests.support.vendor_stand_ins import answer_as_cloud, decode
 from thresholds.cascade import Cascade, Stage
 from thresholds.fusion.looks import Evidence
 from thresholds.rules import clean, imgrid
@@ -196,15 +196,27 @@ def mutated(answer: Any, path: Sequence[int], value: Any) -> Any:
     return {**answer, key: mutated(answer[key], path[1:], value)}
 
 
+def answer_as_gateway(call: Call) -> Reply:
+    """The native answer of another gateway."""
+    rows = []
+    for shape in decode(call.body)[1]:
+        box = dict(zip(("x0", "y0", "x1", "y1"), shape.box, strict=True))
+        details = {"vendor": "rekognition", "raw": {"Confidence": 99.5}}
+        rows.append({"label": shape.label, "score": shape.score, "box": box, "details": details})
+    return 200, {}, {"photos": [{"detections": rows}]}
+
+
 class OddVendor:
-    """Answers as the three clouds do, with the next mutations, and counts what it bills."""
+    """Answers as the three clouds and another gateway do, with the next mutations, and counts what
+    it bills."""
 
     def __init__(self) -> None:
         self.mutations: Sequence[tuple[Sequence[int], Any]] = ()
         self.billed = 0
 
     def __call__(self, call: Call) -> Reply:
-        status, headers, answer = answer_as_cloud(call)  # type: ignore[misc]
+        as_vendor = answer_as_gateway if "/v1/detect" in call.path else answer_as_cloud
+        status, headers, answer = as_vendor(call)  # type: ignore[misc]
         if status == 200:
             self.billed += 1
         for path, value in self.mutations:
@@ -229,6 +241,7 @@ def provider_of(kind: str, url: str) -> Provider:
         "rekognition": {"access_key": "any", "secret_key": "any"},
         "google": {"transport": "rest"},
         "azure": {"key": "any"},
+        "gateway": {"tasks": [Task.OBJECTS, Task.TEXT, Task.PEOPLE]},
     }[kind]
     module = registry.load(kind)
     options = {"canvas": "320x320", "endpoint": url, "breaker": None, **own}
@@ -245,7 +258,7 @@ async def ask(provider: Provider, task: Task) -> tuple[list[Outcome], float, flo
         return outcomes, account.billed, account.unknown
 
 
-@pytest.mark.parametrize("kind", ["azure", "google", "rekognition"])
+@pytest.mark.parametrize("kind", ["azure", "gateway", "google", "rekognition"])
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     task=st.sampled_from([Task.OBJECTS, Task.TEXT, Task.PEOPLE]),
