@@ -32,7 +32,9 @@ class BreakerOptions(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """Calls per second (None: no limit) and the circuit breaker (None: it never opens)."""
+    """Calls per second (None: no limit), the circuit breaker (None: it never opens), and how long
+    one call may take."""
 
     rate_per_s: float | None = None
     breaker: BreakerOptions | None = None
+    timeout_s: float = 60.0

@@ -68,4 +68,4 @@ class Options(BaseModel):
 
     @property
     def calls(self) -> CallLimits:
-        return CallLimits(self.rate_per_s, self.breaker)
+        return CallLimits(self.rate_per_s, self.breaker, self.timeout_ms / 1000)

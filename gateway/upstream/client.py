@@ -17,6 +17,7 @@ from gateway.upstream.breaker import CircuitBreaker
 from gateway.upstream.faults import CircuitOpen, RateLimited, RetryPolicy, fault_of
 from gateway.upstream.rate_limit import RateLimit
 from gateway.upstream.throughput import Throughput
+from gateway.upstream.time_limit import StallMonitor, time_limited
 from providers import border
 from providers.base import ForwardCall, Forwarder, ForwardReply, Picture, Provider
 from providers.detection import Detection, Task
@@ -89,6 +90,7 @@ class UpstreamClient:
         self._rate = RateLimit(provider.about.calls.rate_per_s)
         self._queue = asyncio.Lock()
         self._queue_length = 0
+        self._stall = StallMonitor(provider.about)
 
     @property
     def free_slots(self) -> int:
@@ -134,6 +136,11 @@ class UpstreamClient:
         """When a call that came now would have its turn at the provider's rate."""
         now = self._clock()
         return now + self._rate.wait_s(now, ahead=self._queue_length)
+
+    @property
+    def stall(self) -> str:
+        """What is wrong where all slots have been busy too long without an answer; else empty."""
+        return self._stall.problem(self._clock())
 
     def check(self) -> None:
         """Raises CircuitOpen where the breaker would let no call through."""
@@ -206,7 +213,7 @@ class UpstreamClient:
             try:
                 if not await is_needed():
                     raise Abandoned
-                result = await work()
+                result = await self._in_time(work)
                 failed = False
             except ProviderError as error:
                 failed = fault_of(error).fails
@@ -214,6 +221,18 @@ class UpstreamClient:
             finally:
                 self._leave(turn, failed)
             return result
+
+    async def _in_time(self, work: Callable[[], Awaitable[T]]) -> T:
+        """The result of a call, or NoAnswer where it takes too long."""
+        self._stall.begin(self._clock())
+        try:
+            async with time_limited(self.provider.about):
+                result = await work()
+        except BaseException as error:
+            self._stall.end(self._clock(), error)
+            raise
+        self._stall.end(self._clock(), None)
+        return result
 
     async def _wait_turn(self, until: float) -> None:
         """Waits for a token, first come, first served. Raises RateLimited at once where none would

@@ -60,9 +60,11 @@ class UpstreamRegistry:
         return {name: client.free_slots for name, client in self.clients.items()}
 
     def problems(self) -> Mapping[str, str]:
-        """The providers whose breaker is open, and why."""
+        """The providers whose breaker is open or whose calls are all stuck, and why."""
         problems: dict[str, str] = {}
         for name, client in self.clients.items():
+            if client.stall:
+                problems[name] = client.stall
             try:
                 client.check()
             except CircuitOpen as error:

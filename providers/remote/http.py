@@ -69,7 +69,7 @@ class HttpProvider(ThreadedProvider):
         self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
         """All detections. The time limit holds even for a server that sends its headers byte by
-        byte, but then the thread runs on until the server has finished."""
+        byte."""
         try:
             async with asyncio.timeout(2 * self._timeout_s):
                 return await super().detect(picture, task, extras)
@@ -79,7 +79,13 @@ class HttpProvider(ThreadedProvider):
     async def ready(self) -> None:
         self._check_open()
         self._check_configured()
-        await asyncio.to_thread(self.check_ready)
+        try:
+            async with asyncio.timeout(2 * READY_TIMEOUT_S):
+                await self._threads.run(self.check_ready)
+        except TimeoutError:
+            raise Unavailable(
+                f"{self._base} did not say within {2 * READY_TIMEOUT_S:g} s whether it is ready"
+            ) from None
 
     def request(
         self,

@@ -3,10 +3,10 @@ fractions."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -45,7 +45,7 @@ class CloudProvider(ThreadedProvider):
         """The vendor's response to the call. A failure leaves the provider ready: the fault may be
         the client's."""
         self._check_open()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.send, call)
+        return await self._threads.run(partial(self.send, call))
 
 
 class ExtraItem(NamedTuple):

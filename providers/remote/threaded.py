@@ -6,12 +6,13 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from urllib.parse import urlsplit
 
 from providers.base import About, Picture, feature_name
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, PictureRefused, Unavailable
+from providers.remote.call_threads import CallThreads
 
 CONNECT_TIMEOUT_S = 3
 MISCONFIGURED_FOR_S = 30.0
@@ -35,7 +36,7 @@ class ThreadedProvider(ABC):
         self._clock = clock
         self._closed = False
         self._misconfigured: tuple[str, float] | None = None
-        self._threads = ThreadPoolExecutor(about.concurrency, f"{about.name}-call")
+        self._threads = CallThreads(about.name, about.concurrency)
 
     @abstractmethod
     def call(self, picture: Picture, task: Task, extras: Sequence[str]) -> Sequence[Detection]:
@@ -53,9 +54,8 @@ class ThreadedProvider(ABC):
         self._check_task(task, extras)
         if not picture.data and picture.pixels is None:
             raise PictureRefused("there are no bytes")
-        loop = asyncio.get_running_loop()
         try:
-            detections = await loop.run_in_executor(self._threads, self.call, picture, task, extras)
+            detections = await self._threads.run(partial(self.call, picture, task, extras))
         except Misconfigured as error:
             if task != Task.EXTRAS:  # there, the fault may lie in one client's own options
                 self._misconfigured = str(error), self._clock()
@@ -83,7 +83,7 @@ class ThreadedProvider(ABC):
 
     async def close(self) -> None:
         self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         self.disconnect()
 
     def _check_task(self, task: Task, extras: Sequence[str]) -> None:

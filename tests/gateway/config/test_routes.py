@@ -296,7 +296,7 @@ class TestRoutes:
         for given, breaker in (({"breaker": None}, None), ({}, BreakerOptions())):
             file = write(providers={"eye": {"kind": "shapes", **given}})
             assert build(settings.read(file, {}), file).providers["eye"].about.calls == CallLimits(
-                None, breaker
+                None, breaker, timeout_s=20
             )
 
     @pytest.mark.parametrize(
