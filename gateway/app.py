@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as HttpRoute
 
+from gateway.api.connection_register import ConnectionLimits, ConnectionRegister
+from gateway.api.cross_origin import cors_options
 from gateway.api.endpoint import Endpoint
 from gateway.api.intake import Intake
 from gateway.api.resources.documentation import Documentation
@@ -21,12 +25,22 @@ from gateway.core.fair_share import FairBudget
 from gateway.dialects.registry import load_all
 from gateway.grid.malloc import return_freed_memory
 from gateway.wiring.parts import Parts
+from providers.base import Provider
+
+log = logging.getLogger("imgrid")
+
+CLOSE_S = 5.0
+"""How long a provider's calls under way are waited for in the end."""
 
 
 def create_app(parts: Parts) -> Starlette:
     """The app around the parts. Its lifespan runs them and closes them in the end."""
     app = Starlette(lifespan=lambda _: running(parts))
-    operations = _operations(parts)
+    app.router.redirect_slashes = False  # SDKs lose a body, or their key, on the way
+    app.state.connections = _connections(parts)
+    if parts.settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **cors_options(parts.settings.cors_origins))
+    operations = _operations(parts, app)
     Documentation(operations.describe).add_to(app)
     _add_dialects(app, parts)
     operations.add_to(app)
@@ -67,9 +81,24 @@ def _add_resources(app: Starlette, parts: Parts) -> None:
     ).add_to(app)
 
 
-def _operations(parts: Parts) -> Operations:
+def _connections(parts: Parts) -> ConnectionRegister:
+    limits = parts.settings.limits
+    return ConnectionRegister(
+        ConnectionLimits(
+            limits.max_connections, limits.header_timeout_ms / 1000, limits.body_timeout_ms / 1000
+        ),
+        parts.events,
+    )
+
+
+def _operations(parts: Parts, app: Starlette) -> Operations:
     inspection, ledger = parts.stores.inspection, parts.stores.ledger
-    readiness = ReadinessProbe(parts.providers, inspection, parts.pipeline.upstream.problems)
+    readiness = ReadinessProbe(
+        parts.providers,
+        inspection,
+        parts.pipeline.upstream.problems,
+        is_leaving=lambda: _is_leaving(app),
+    )
     return Operations(
         readiness,
         inspection,
@@ -78,6 +107,7 @@ def _operations(parts: Parts) -> Operations:
         keyring=parts.keyring,
         clock=parts.clock,
         notices=parts.stores.notices,
+        connections=app.state.connections.counts,
     )
 
 
@@ -97,6 +127,12 @@ def _is_stopping(app: Starlette) -> bool:
     return bool(server and server.should_exit)
 
 
+def _is_leaving(app: Starlette) -> bool:
+    """Whether the app's server will stop soon, though it still answers."""
+    server = getattr(app.state, "server", None)
+    return bool(server and server.is_leaving)
+
+
 @asynccontextmanager
 async def running(parts: Parts) -> AsyncIterator[None]:
     """While it lasts, photos are answered, jobs are done and webhooks are delivered. In the end the
@@ -105,7 +141,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     scheduler = parts.pipeline.scheduler
     async with AsyncExitStack() as stack:  # unwound from the bottom
         for provider in parts.providers.values():
-            stack.push_async_callback(provider.close)
+            stack.push_async_callback(_close, provider)
         stack.callback(parts.pipeline.renderer.close)
         stack.push_async_callback(parts.stores.close)
         stack.push_async_callback(parts.network.close)
@@ -135,6 +171,15 @@ def _run_in_background(stack: AsyncExitStack, work: Coroutine[None, None, None])
     """Runs the work in a task, which the stack cancels when it is unwound."""
     task = asyncio.create_task(work)
     stack.push_async_callback(_cancel, task)
+
+
+async def _close(provider: Provider) -> None:
+    """Closes the provider, but does not wait for calls that are stuck."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await provider.close()
+    except TimeoutError:
+        log.warning("provider %s: calls are stuck; it is not waited for", provider.about.name)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -29,6 +29,7 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
+from gateway.api.server import CLOSING_S
 from gateway.config import settings
 from gateway.testing.redis_server import free_port
 from tests.support.paths import ROOT
@@ -340,6 +341,8 @@ def test_gateways_have_time_to_finish() -> None:
     longest_s = (
         max(route.deadline_ms for route in config.routes) / 1000
         + config.limits.body_timeout_ms / 1000
+        + config.drain_ms / 1000
+        + CLOSING_S
     )
     assert seconds(SERVICES["gateway-a"]["stop_grace_period"]) > longest_s
 

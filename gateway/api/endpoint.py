@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.authenticate import head_of, tenant_of
+from gateway.api.connection_register import identify
 from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, Work, call_of, is_final
 from gateway.api.intake import ClientLeft, Intake, while_connected
 from gateway.api.passthrough import Passthrough, is_final_reply
@@ -64,7 +65,10 @@ class Endpoint:
     async def _call(self, request: Request) -> tuple[ClientCall, Work]:
         head = head_of(request)
         tenant = self.tenant(head)  # before a stranger's body takes up room
-        return self.call(replace(head, body=await self.intake.read(request, tenant.name)))
+        incoming = replace(head, body=await self.intake.read(request, tenant.name))
+        tenant = self.tenant(incoming)
+        identify(request)
+        return self._call_of(incoming, tenant)
 
     def tenant(self, incoming: Incoming) -> Tenant:
         """The tenant of a request; its body need not be read yet. Raises Unauthenticated."""
@@ -76,7 +80,11 @@ class Endpoint:
 
         Raises Unauthenticated or BadRequest.
         """
-        tenant = self.tenant(incoming)
+        return self._call_of(incoming, self.tenant(incoming), deadline_s)
+
+    def _call_of(
+        self, incoming: Incoming, tenant: Tenant, deadline_s: float = inf
+    ) -> tuple[ClientCall, Work]:
         call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
         return call, partial(self._reply, incoming, tenant, deadline_s)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
+from gateway.api.descriptors import raise_descriptor_limit
 from gateway.api.endpoint import Endpoint
 from gateway.core.errors import BadRequest, Busy, GatewayError, TooSlow
 from gateway.core.events import RequestRefused
@@ -26,6 +27,10 @@ MAX_STREAMS = 100
 """Calls under way on one connection; client libraries queue further ones."""
 MAX_CALLS = 1000
 """Calls under way on all connections; further ones are refused as RESOURCE_EXHAUSTED."""
+MAX_IDLE_MS = 75_000
+"""How long a connection without a call stays open; as long as one of the HTTP port."""
+KEEPALIVE_MS = 20_000
+"""How often a silent connection is asked for a sign of life, and how long it has for it."""
 ANSWER_SHARE = 0.95
 """The share of a client's own deadline that its photos get; the rest is for the way back."""
 DETAILS = "grpc-status-details-bin"
@@ -34,10 +39,13 @@ DETAILS = "grpc-status-details-bin"
 @dataclass(frozen=True, slots=True)
 class GrpcAddress:
     """The address to listen on, and for TLS a private key and its chain of certificates, both
-    PEM."""
+    PEM. At most `max_connections` are open at a time, and each must have made itself known within
+    `handshake_s`."""
 
     listen: str
     tls: tuple[bytes, bytes] | None = field(default=None, repr=False)
+    max_connections: int = 4096
+    handshake_s: float = 10.0
 
 
 class GrpcServer:
@@ -107,7 +115,18 @@ class GrpcServer:
             ("grpc.compression_enabled_algorithms_bitset", 1),
             ("grpc.per_message_decompression", 0),
             ("grpc.so_reuseport", 0),  # a port that another gateway listens on is an error
+            ("grpc.max_allowed_incoming_connections", self._max_connections()),
+            ("grpc.server_handshake_timeout_ms", int(1000 * self._address.handshake_s)),
+            ("grpc.max_connection_idle_ms", MAX_IDLE_MS),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
         ]
+
+    def _max_connections(self) -> int:
+        """A quarter of what the process can open at most: the HTTP port gets half of it."""
+        descriptors = raise_descriptor_limit()
+        wanted = self._address.max_connections
+        return wanted if descriptors is None else min(wanted, descriptors // 4)
 
     async def _call(self, messages: Any, context: Any) -> bytes:
         """The reply to one call. gRPC cancels it when the client leaves or its deadline passes."""

@@ -57,6 +57,7 @@ def serve(config: ConfigFile = DEFAULT_FILE) -> None:
     from rich.logging import RichHandler
 
     from gateway import app as composition
+    from gateway.api.server import StopTimes
     from gateway.api.server import serve as serve_app
     from gateway.cli.greeting import greeting
     from gateway.wiring.parts import build
@@ -71,7 +72,7 @@ def serve(config: ConfigFile = DEFAULT_FILE) -> None:
         parts.settings.host,
         parts.settings.port,
         lambda url: out.print(greeting(parts, url)),
-        grace_s=composition.grace_s(parts),
+        times=StopTimes(parts.settings.drain_ms / 1000, composition.grace_s(parts)),
         tls=parts.tls,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -31,6 +32,19 @@ Listen = Annotated[str, AfterValidator(_check_address)]
 def host_of(listen: Listen) -> str:
     """The host of an address, without the brackets of IPv6."""
     return listen.rpartition(":")[0].strip("[]")
+
+
+def _check_origin(origin: str) -> str:
+    parts = urlsplit(origin)
+    if origin != "*" and (
+        parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
+    ):
+        raise ValueError("write an origin as browsers send it, such as https://app.example, or '*'")
+    return origin
+
+
+CorsOrigin = Annotated[str, AfterValidator(_check_origin)]
+"""Scheme, host and port of a web page's address, without a path; or "*" for all."""
 
 
 def _check_folder(text: str) -> str:
@@ -169,6 +183,14 @@ class LimitSettings(Section):
     body_timeout_ms: float = Field(30_000, gt=0, description="how long a body may take to arrive")
     max_event_streams: int = Field(
         1_000, ge=1, description="streams of jobs' events that are open at the same time"
+    )
+    header_timeout_ms: float = Field(
+        10_000, gt=0, description="how long the head of a request, and TLS before it, may take"
+    )
+    max_connections: int = Field(
+        4_096,
+        ge=4,
+        description="open connections of each port; a quarter of them for clients with a key",
     )
     keep_replies_ms: float = Field(
         120_000, ge=0, description="how long retries of a call get the same reply"

@@ -17,6 +17,7 @@ from gateway.config.errors import ConfigError
 from gateway.config.routes import RouteSettings, check_reachable
 from gateway.config.sections import (
     BufferSettings,
+    CorsOrigin,
     DecoderSettings,
     FetchSettings,
     GrpcSettings,
@@ -70,6 +71,14 @@ class Settings(BaseModel):
     decoder: DecoderSettings = DecoderSettings()
     names: list[Path] = Field(
         default_factory=list, description="files of names, which override the shipped ones"
+    )
+    cors_origins: list[CorsOrigin] = Field(
+        default_factory=list, description="web pages whose scripts may ask: https://app.example"
+    )
+    drain_ms: float = Field(
+        5_000,
+        ge=0,
+        description="how long the port answers after SIGTERM, while /readyz says it will not",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     threads: int = Field(

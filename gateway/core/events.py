@@ -172,6 +172,23 @@ class GroupsChanged:
     before: Shape | None
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionDropped:
+    """The HTTP port closed a client's connection: `slow_header` (no whole head of a request came in
+    time), `evicted` (another connection took its place) or `refused` (there was no place)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsExhausted:
+    """All of the `connections` for strangers, or all of the process's `descriptors`, are taken;
+    `limit` is how many there are."""
+
+    resource: str
+    limit: int
+
+
 class DeliveryResult(StrEnum):
     """The result of one attempt to deliver a webhook; RETRY where another attempt follows. The
     values are a metric's labels."""
@@ -210,6 +227,8 @@ Event = (
     | LevelChanged
     | GroupsChanged
     | WebhookAttempted
+    | ConnectionDropped
+    | ConnectionsExhausted
 )
 Listener = Callable[[Event], None]
 

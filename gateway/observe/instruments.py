@@ -116,6 +116,24 @@ class Instruments:
         self.clients_left = Counter(
             "imgrid_clients_left", "Photos whose client went away", registry=registry
         )
+        self.connections = Gauge(
+            "imgrid_connections",
+            "Open connections of the HTTP port: of strangers, or known by a key",
+            ["client"],
+            registry=registry,
+        )
+        self.connections_dropped = Counter(
+            "imgrid_connections_dropped",
+            "Connections that the HTTP port closed: slow_header, evicted or refused",
+            ["reason"],
+            registry=registry,
+        )
+        self.connections_exhausted = Counter(
+            "imgrid_connections_exhausted",
+            "Minutes in which all connections or descriptors were taken",
+            ["resource"],
+            registry=registry,
+        )
         self.loop_failures = Counter(
             "imgrid_loop_failures", "Exceptions that the loop survived", registry=registry
         )

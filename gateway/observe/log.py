@@ -13,6 +13,7 @@ from gateway.core.events import (
     BreakerChanged,
     CallFailed,
     CanvasAnswered,
+    ConnectionsExhausted,
     Event,
     FellBack,
     GroupsChanged,
@@ -46,6 +47,22 @@ def _breaker_changed(event: BreakerChanged) -> None:
     else:
         change = "tried again" if event.state == "probing" else "well again"
         log.warning("provider %s: %s", event.provider, change)
+
+
+def _connections_exhausted(event: ConnectionsExhausted) -> None:
+    """Logs what ran out, and the setting that counts."""
+    if event.resource == "connections":
+        log.warning(
+            "strangers have taken their share of the %d connections (limits.max_connections): new "
+            "ones take the places of silent ones",
+            event.limit,
+        )
+    else:
+        log.error(
+            "all of this process's %d descriptors are open, so connections are lost: raise its "
+            "limit (ulimit -n), or lower limits.max_connections and providers' concurrency",
+            event.limit,
+        )
 
 
 def _fell_back(event: FellBack) -> None:
@@ -128,6 +145,7 @@ _WRITERS: Mapping[type[Any], Callable[[Any], None]] = {
     BreakerChanged: _breaker_changed,
     CallFailed: _call_failed,
     CanvasAnswered: _canvas_answered,
+    ConnectionsExhausted: _connections_exhausted,
     FellBack: _fell_back,
     GroupsChanged: _groups_changed,
     LevelChanged: _level_changed,

@@ -13,6 +13,8 @@ from gateway.core.events import (
     CallRepeated,
     CanvasAnswered,
     ComparisonSkipped,
+    ConnectionDropped,
+    ConnectionsExhausted,
     Event,
     FellBack,
     GroupsChanged,
@@ -46,6 +48,8 @@ class Metrics:
             LevelChanged: self._on_level_changed,
             LoopFailed: self._on_loop_failed,
             ComparisonSkipped: self._on_overlooked,
+            ConnectionDropped: self._on_dropped,
+            ConnectionsExhausted: self._on_exhausted,
             RequestRefused: self._on_refused,
             CallRepeated: self._on_repeated,
             Settled: self._on_settled,
@@ -115,6 +119,12 @@ class Metrics:
 
     def _on_repeated(self, event: CallRepeated) -> None:
         self.instruments.repeated_calls.labels(event.dialect).inc()
+
+    def _on_dropped(self, event: ConnectionDropped) -> None:
+        self.instruments.connections_dropped.labels(event.reason).inc()
+
+    def _on_exhausted(self, event: ConnectionsExhausted) -> None:
+        self.instruments.connections_exhausted.labels(event.resource).inc()
 
     def _on_webhook_attempted(self, event: WebhookAttempted) -> None:
         self.instruments.webhooks.labels(event.result).inc()

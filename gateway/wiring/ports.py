@@ -50,7 +50,8 @@ def open_grpc(
     )
     try:
         tls = tls_of(file.parent / cert, file.parent / key) if cert and key else None
-        return GrpcServer(endpoint(GoogleGrpc(), intake), GrpcAddress(listen, tls))
+        address = GrpcAddress(listen, tls, limits.max_connections, limits.header_timeout_ms / 1000)
+        return GrpcServer(endpoint(GoogleGrpc(), intake), address)
     except ImportError:
         raise ConfigError(
             f"{file}: grpc: it needs google-cloud-vision; pip install 'imgrid-gateway[google]'"

@@ -29,8 +29,12 @@ from providers.base import Provider
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+PROBE_S = 10.0
+"""How long a provider may take to report whether it is ready."""
 READY_FOR_S = 5.0
 """How long a provider's report that it is ready, or why not, is reused."""
+HEAD_PATHS = ("/healthz", "/readyz")
+"""Paths that load balancers ask by HEAD."""
 _READY = {
     "type": "object",
     "properties": {
@@ -67,7 +71,7 @@ USAGE: dict[int | str, dict[str, Any]] = {
 @dataclass
 class ReadinessProbe:
     """Tells whether a photo could be answered now. `resting` are the providers whose breaker is
-    open, with the reason.
+    open or whose calls are stuck, with the reason. `is_leaving` says that the process stops soon.
 
     Holds the providers' last reports for a few seconds. Concurrent probes share one round of
     reports; otherwise gateways that are each other's providers would probe each other without end.
@@ -76,13 +80,16 @@ class ReadinessProbe:
     providers: Mapping[str, Provider]
     inspection: Inspection
     resting: Callable[[], Mapping[str, str]]
+    is_leaving: Callable[[], bool] = lambda: False
     probed_at: float = -READY_FOR_S
     problems: Mapping[str, str] | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def probe(self) -> tuple[bool, Mapping[str, str]]:
         """Whether the buffer and at least one provider are ready, and the problems by provider; the
-        buffer's problem has the name `buffer`."""
+        buffer's problem has the name `buffer`, and that of a process that stops `process`."""
+        if self.is_leaving():
+            return False, {"process": "it was told to stop; ask another one"}
         async with self.lock:
             now = time.monotonic()
             if self.problems is None or now - self.probed_at >= READY_FOR_S:
@@ -102,8 +109,11 @@ class ReadinessProbe:
 async def _problem(provider: Provider) -> str:
     """The reason why the provider is not ready; empty where it is."""
     try:
-        await provider.ready()
+        async with asyncio.timeout(PROBE_S) as limit:
+            await provider.ready()
     except Exception as error:  # a plugin may raise anything
+        if limit.expired():
+            return f"it did not say within {PROBE_S:g} s whether it is ready"
         return f"{type(error).__name__}: {error}"
     return ""
 
@@ -120,6 +130,7 @@ class Operations:
     clock: Clock
     notices: Callable[[], Mapping[str, str]] = dict
     """What is wrong while photos are answered, by name."""
+    connections: Callable[[], Mapping[str, int]] = dict
 
     def add_to(self, app: Starlette) -> None:
         """Adds the endpoints."""
@@ -130,7 +141,8 @@ class Operations:
             ("/v1/usage", tenant_endpoint(self._usage, self.keyring)),
         ):
             route = Route(path, handler, include_in_schema=False)
-            route.methods = {"GET"}  # Starlette adds HEAD
+            if path not in HEAD_PATHS:
+                route.methods = {"GET"}  # Starlette adds HEAD
             app.router.routes.append(route)
 
     def describe(self, api: FastAPI) -> None:
@@ -170,6 +182,8 @@ class Operations:
         return JSONResponse(content, 200 if ready else 503)
 
     async def _metrics(self, _: Request) -> Response:
+        for client, count in self.connections().items():
+            self.metrics.instruments.connections.labels(client).set(count)
         await self._measure_buffer()
         text = generate_latest(self.metrics.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -19,13 +19,19 @@ async def not_found(request: Request, error: Exception) -> Response:
         raise error
     method, path = request.method, request.url.path
     methods = sorted(_methods(request, path))
-    refusal: GatewayError = NotFound(f"There is nothing at {path}.")
+    refusal: GatewayError = NotFound(f"There is nothing at {path}.{_hint(request, path)}")
     if methods:
         refusal = WrongMethod(f"{path} does not take {method}, but {', '.join(methods)}.")
     response = http_response(DIALECT.render_error(refusal))
     if methods:
         response.headers["Allow"] = ", ".join(methods)
     return response
+
+
+def _hint(request: Request, path: str) -> str:
+    """The path that was probably meant: the same with or without a slash at its end."""
+    other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+    return f" There is at {other}, which differs by a slash." if _methods(request, other) else ""
 
 
 def _methods(request: Request, path: str) -> set[str]:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.authenticate import head_of, tenant_of
+from gateway.api.connection_register import identify
 from gateway.api.intake import ClientLeft
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Reply
@@ -34,7 +35,9 @@ def tenant_endpoint(
 
     async def endpoint(request: Request) -> Response:
         try:
-            return await handler(request, tenant_of(head_of(request), DIALECT, keyring))
+            tenant = tenant_of(head_of(request), DIALECT, keyring)
+            identify(request)
+            return await handler(request, tenant)
         except ClientLeft:
             return Response(status_code=499)
         except GatewayError as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from gateway.core.errors import GatewayError
+from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
 from gateway.core.question import Forward, ItemAnswer, Question
@@ -89,6 +89,8 @@ class GoogleDialect:
             return Forward(GET_OPERATION, target=path[0])
         if path and path[1] in FORWARDED_METHODS:
             return Forward(path[1], billed_images(body), target=path[0])
+        if not incoming.body:
+            raise BadRequest("The request has no body; images:annotate needs one with `requests`.")
         return question_of(read_batch(body), requested_mask(incoming))
 
     def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:

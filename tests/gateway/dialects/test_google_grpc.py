@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from gateway.wiring.parts import Parts
 from providers.detection import WHOLE, Detection
 from providers.errors import Misconfigured, ProviderError, Throttled
 from tests.support.google_vision import GREEN, PHOTO, TEXT, image_request, object_names
-from tests.support.waiting import ThreadGate, block_until
+from tests.support.waiting import PATIENCE_S, ThreadGate, block_until
 
 ANY_PORT = {"listen": "127.0.0.1:0"}
 
@@ -516,6 +517,36 @@ class TestTime:
             vision.BatchAnnotateImagesResponse.deserialize(call.result()).responses[0]
         ) == ["red", "blue"]
         opening.join()
+
+
+class TestConnections:
+    PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+    @pytest.mark.parametrize("data", [b"", PREFACE[:9], PREFACE], ids=["silent", "part", "preface"])
+    def test_a_connection_that_does_not_begin_is_closed(
+        self, serve: Callable[..., tuple[str, str]], data: bytes
+    ) -> None:
+        """A connection that is silent, or says half of what begins HTTP/2, is closed in time."""
+        _, address = serve(limits={"header_timeout_ms": 200})
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+            connection.sendall(data)
+            while connection.recv(4096):
+                pass
+
+    def test_connections_beyond_the_limit_are_refused(
+        self, serve: Callable[..., tuple[str, str]]
+    ) -> None:
+        """So many connections are open at a time, and no more."""
+        _, address = serve(limits={"max_connections": 4})
+        host, _, port = address.rpartition(":")
+        with ExitStack() as stack:
+            for _ in range(12):
+                stack.enter_context(socket.create_connection((host, int(port))))
+            late = stack.enter_context(socket.create_connection((host, int(port)), PATIENCE_S))
+            late.sendall(self.PREFACE)
+            with suppress(ConnectionResetError):
+                assert late.recv(4096) == b""
 
 
 class TestIntake:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import httpx
@@ -19,6 +22,7 @@ from gateway.config.errors import ConfigError
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded
 from tests.support.credentials import EntraToken
+from tests.support.waiting import PATIENCE_S
 
 PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180)), "JPEG")
 
@@ -85,6 +89,24 @@ def test_googles_rest_sdk_needs_only_the_endpoint(
         image=vision.Image(content=PHOTO)
     ).localized_object_annotations
     assert annotation.name == "red"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x16\x03\x01\x02\x00"], ids=["silent", "begun"])
+def test_a_slow_handshake_is_ended(serve: Callable[..., str], certified: Path, data: bytes) -> None:
+    """A connection whose TLS handshake does not end within the time for a request's head is
+    closed."""
+    tls = {"cert": str(certified / "cert.pem"), "key": str(certified / "key.pem")}
+    address = urlsplit(serve(limits={"header_timeout_ms": 200}, tls=tls))
+    with socket.create_connection((address.hostname, address.port), PATIENCE_S) as connection:
+        connection.sendall(data)
+        assert connection.recv(4096) == b""
+
+
+def test_many_requests_share_a_connection(secure: str, trusted: str) -> None:
+    """A connection serves requests of all sizes one after the other."""
+    with httpx.Client(base_url=secure, verify=ssl.create_default_context(cafile=trusted)) as client:
+        for photo in (PHOTO, PHOTO + bytes(3_000_000), PHOTO):
+            assert client.post("/v1/detect", content=photo).status_code == 200
 
 
 def test_a_client_without_tls_gets_no_answer(secure: str) -> None:
