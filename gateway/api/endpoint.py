@@ -68,7 +68,7 @@ class Endpoint:
         incoming = replace(head, body=await self.intake.read(request, tenant.name))
         tenant = self.tenant(incoming)
         identify(request)
-        return self._call_of(incoming, tenant)
+        return self._call_of(await self.intake.inflated(incoming), tenant)
 
     def tenant(self, incoming: Incoming) -> Tenant:
         """The tenant of a request; its body need not be read yet. Raises Unauthenticated."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from gateway.api.byte_quota import ByteQuota
-from gateway.core.errors import TooManyBytes, TooSlow
+from gateway.core.content_encoding import BrokenBody, UnknownEncoding, encoding_of, inflated
+from gateway.core.errors import BadRequest, TooManyBytes, TooSlow, UnsupportedEncoding
+from gateway.core.exchange import Incoming
 
 T = TypeVar("T")
 
@@ -22,13 +24,14 @@ class ClientLeft(Exception):
 @dataclass
 class Intake:
     """Reads request bodies within a size each, a total size that so many tenants share, and a time.
-    Holds the bytes that are being read now."""
+    Holds the bytes that are being read now, and the turn of the one that is inflated."""
 
     max_request_bytes: int
     max_reading_bytes: int
     timeout_s: float
     tenants: int = 1
     quota: ByteQuota = field(init=False)
+    inflating: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def __post_init__(self) -> None:
         self.quota = ByteQuota(self.max_reading_bytes, "sent", self.tenants)
@@ -50,6 +53,36 @@ class Intake:
                 f"The body did not arrive within {self.timeout_s:g} s (limits.body_timeout_ms)."
             ) from None
 
+    async def inflated(self, incoming: Incoming) -> Incoming:
+        """The request with its body as it was before it was compressed. Signatures are of the
+        compressed one, so the client must have been authenticated.
+
+        One body at a time is inflated, so that their bytes do not multiply. Raises
+        UnsupportedEncoding, TooManyBytes, and BadRequest where the body is not what its
+        Content-Encoding says.
+        """
+        try:
+            encoding = encoding_of(incoming.headers.get("content-encoding", ""))
+        except UnknownEncoding as error:
+            raise UnsupportedEncoding(str(error)) from None
+        if not encoding or not incoming.body:
+            return incoming
+        try:
+            async with self.inflating:
+                body = await asyncio.to_thread(
+                    inflated, incoming.body, encoding, self.max_request_bytes
+                )
+        except BrokenBody as error:
+            raise BadRequest(str(error)) from None
+        if len(body) > self.max_request_bytes:
+            raise self._too_many_bytes()
+        return replace(incoming, body=body)
+
+    def _too_many_bytes(self) -> TooManyBytes:
+        return TooManyBytes(
+            f"The request has over {self.max_request_bytes} bytes (limits.max_request_bytes)."
+        )
+
     async def _parts(
         self, request: Request, reserve: Callable[[int], None]
     ) -> AsyncIterator[bytes]:
@@ -67,9 +100,7 @@ class Intake:
             elif size > 2 * self.max_request_bytes:
                 break
         if size > self.max_request_bytes:
-            raise TooManyBytes(
-                f"The request has over {self.max_request_bytes} bytes (limits.max_request_bytes)."
-            )
+            raise self._too_many_bytes()
 
 
 async def while_connected(request: Request, work: Awaitable[T]) -> T:

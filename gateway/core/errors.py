@@ -4,6 +4,7 @@ are public; dialects choose the form.
 GatewayError                 500  internal
   BadRequest                 400  invalid_request
     TooSlow                  408  too_slow
+    UnsupportedEncoding      415  unsupported_encoding
     TooManyHops              400  too_many_hops
     NotFound                 404  not_found
     WrongMethod              405  wrong_method
@@ -64,6 +65,13 @@ class TooSlow(BadRequest):
 
     status = 408
     code = "too_slow"
+
+
+class UnsupportedEncoding(BadRequest):
+    """The request's body is compressed in a way that is not read here."""
+
+    status = 415
+    code = "unsupported_encoding"
 
 
 class TooManyHops(BadRequest):

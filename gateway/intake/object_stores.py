@@ -6,21 +6,22 @@ https://cloud.google.com/storage/docs/json_api/v1/objects/get
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from threading import Event
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from gateway.config.sections import GsSettings, S3Settings
+from gateway.core.content_encoding import BrokenBody, UnknownEncoding, encoding_of, inflated
 from gateway.core.errors import NotFetched, SourceAway, SourceMissing, SourceTooLarge
 from gateway.core.locations import Location
 from gateway.intake.sources import AT_ONCE
-from providers.errors import Misconfigured
+from providers.errors import Misconfigured, Unavailable
+from providers.remote.call_threads import CallThreads
 
 log = logging.getLogger("imgrid")
 
@@ -55,18 +56,19 @@ class ObjectStoreReader(ABC):
     """
 
     def __init__(self, scheme: str) -> None:
-        self._threads = ThreadPoolExecutor(AT_ONCE, f"{scheme}-read")
+        self._threads = CallThreads(f"{scheme}-read", AT_ONCE)
 
     async def read(self, location: Location, max_bytes: int) -> bytes:
         cancelled = Event()
-        run = asyncio.get_running_loop().run_in_executor
         try:
-            return await run(self._threads, self.get, location, max_bytes, cancelled.is_set)
+            return await self._threads.run(partial(self.get, location, max_bytes, cancelled.is_set))
+        except Unavailable as error:
+            raise _no_answer(str(error)) from error
         finally:
             cancelled.set()
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         self.close_client()
 
     @abstractmethod
@@ -91,7 +93,7 @@ def read_all(
     having read nothing where the length says so and one byte too many at most otherwise; and
     SourceAway for an object that is cut short or a read that is cancelled.
     """
-    too_large = SourceTooLarge(f"The photo was not fetched: it is larger than {max_bytes} bytes.")
+    too_large = _too_large(max_bytes)
     if (length or 0) > max_bytes:
         raise too_large
     body = bytearray()
@@ -102,6 +104,24 @@ def read_all(
     if is_cancelled() or len(body) < (length or 0):
         raise SourceAway("The photo was not fetched: it arrived in part only.")
     return bytes(body)
+
+
+def _inflated(data: bytes, header: str, max_bytes: int) -> bytes:
+    """An object's bytes, inflated where they are stored with a `Content-Encoding`. Raises
+    NotFetched."""
+    try:
+        encoding = encoding_of(header)
+        if encoding:
+            data = inflated(data, encoding, max_bytes)
+    except (BrokenBody, UnknownEncoding) as error:
+        raise NotFetched(f"The photo was not fetched: {error}") from None
+    if len(data) > max_bytes:
+        raise _too_large(max_bytes)
+    return data
+
+
+def _too_large(max_bytes: int) -> SourceTooLarge:
+    return SourceTooLarge(f"The photo was not fetched: it is larger than {max_bytes} bytes.")
 
 
 class S3Reader(ObjectStoreReader):
@@ -120,7 +140,8 @@ class S3Reader(ObjectStoreReader):
         try:
             response = self._client.get_object(Bucket=location.bucket, Key=location.key, **version)
             with closing(response["Body"]) as body:
-                return read_all(body.read, response.get("ContentLength"), max_bytes, is_cancelled)
+                data = read_all(body.read, response.get("ContentLength"), max_bytes, is_cancelled)
+            return _inflated(data, response.get("ContentEncoding", ""), max_bytes)
         except ClientError as error:
             raise _s3_error(error.response, str(error)) from error
         except NoCredentialsError as error:
@@ -163,7 +184,8 @@ class GsReader(ObjectStoreReader):
                 if response.status_code != 200:
                     raise _gs_error(response.status_code)
                 length = _content_length(response.headers)
-                return read_all(response.raw.read, length, max_bytes, is_cancelled)
+                data = read_all(response.raw.read, length, max_bytes, is_cancelled)
+                return _inflated(data, response.headers.get("Content-Encoding", ""), max_bytes)
         except (RequestException, HTTPError, TransportError) as error:
             raise _no_answer(f"gs: {error}") from error
         except GoogleAuthError as error:

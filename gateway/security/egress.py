@@ -21,6 +21,7 @@ from itertools import chain, zip_longest
 import httpcore
 import httpx
 
+from gateway.core.content_encoding import BrokenBody, Inflater, UnknownEncoding, encoding_of
 from gateway.security.addresses import Network, address_of, refusal
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -189,8 +190,8 @@ class EgressGuard:
         return parsed
 
     async def fetch(self, url: str, *, max_bytes: int) -> bytes:
-        """The body of an answer of status 200 to a GET, byte for byte: a compressed answer is
-        refused."""
+        """The body of an answer of status 200 to a GET, inflated where the server has compressed
+        it: `max_bytes` is for what is returned."""
         async with self._time_limited():
             target = self.check(url)
             for _ in range(self._max_redirects + 1):
@@ -292,20 +293,25 @@ async def _body(response: httpcore.Response, max_bytes: int) -> bytes:
         transient = response.status == 429 or response.status >= 500
         kind = NotThere if response.status in NOT_THERE else FetchFailed
         raise kind(f"The server answered with status {response.status}.", transient=transient)
-    encoding = httpx.Headers(response.headers).get("Content-Encoding", "identity")
-    if encoding.strip().lower() != "identity":
-        raise FetchFailed("The server's answer is compressed, unasked.", transient=False)
-    return await _read(response, max_bytes)
+    try:
+        encoding = encoding_of(httpx.Headers(response.headers).get("Content-Encoding", ""))
+        return await _read(response, max_bytes, Inflater(encoding) if encoding else None)
+    except (UnknownEncoding, BrokenBody) as error:
+        raise FetchFailed(f"The server's answer cannot be read: {error}", transient=False) from None
 
 
-async def _read(response: httpcore.Response, max_bytes: int) -> bytes:
-    """The body of an answer. Raises TooLarge."""
+async def _read(
+    response: httpcore.Response, max_bytes: int, inflater: Inflater | None = None
+) -> bytes:
+    """The body of an answer, inflated where it is compressed. Raises TooLarge and BrokenBody."""
     too_large = TooLarge(f"The server's answer is larger than {max_bytes} bytes.", transient=False)
     if int(httpx.Headers(response.headers).get("Content-Length", "0")) > max_bytes:
         raise too_large
     body = bytearray()
     async for part in response.aiter_stream():
-        body += part
+        body += inflater.inflate(part, max_bytes - len(body)) if inflater else part
         if len(body) > max_bytes:
             raise too_large
+    if inflater:
+        inflater.end()
     return bytes(body)

@@ -94,7 +94,7 @@ class JobsApi:
 
     async def _submit(self, request: Request, tenant: Tenant) -> Response:
         body = await self.intake.read(request, tenant.name)
-        incoming = replace(head_of(request), body=body)
+        incoming = await self.intake.inflated(replace(head_of(request), body=body))
         job = await self.jobs.submit(incoming, tenant)
         return _json(job_out(job), 202, {"Location": f"{PATH}/{job.id}"})
 

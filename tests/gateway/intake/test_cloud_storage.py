@@ -3,6 +3,7 @@ store, and Google's library calls it."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -12,7 +13,7 @@ from google.auth.transport.requests import AuthorizedSession
 from google.oauth2.credentials import Credentials
 
 from gateway.config.sections import GsSettings
-from gateway.core.errors import SourceAway, SourceMissing, SourceTooLarge
+from gateway.core.errors import NotFetched, SourceAway, SourceMissing, SourceTooLarge
 from gateway.intake.object_stores import GsReader, open_gs
 from gateway.intake.sources import Sources
 from providers.errors import Misconfigured
@@ -55,6 +56,21 @@ async def test_an_object_is_requested_by_its_quoted_name(
     assert unquote(path).startswith(f"/storage/v1/b/shop/o/{name}?")
     assert "Authorization" not in headers
     assert headers["Accept-Encoding"] == "identity"
+
+
+async def test_a_compressed_object_is_inflated(
+    sources: Sources, http_server: StandInServer
+) -> None:
+    """An object that is stored compressed, and says so, is inflated within the limit."""
+    headers = {"Content-Encoding": "gzip"}
+    http_server.replies[GS_PATH] = 200, headers, gzip.compress(PHOTO)
+    assert await sources.fetch("gs://shop/a.jpg", SHOP, MAX_BYTES) == PHOTO
+    http_server.replies[GS_PATH] = 200, headers, gzip.compress(bytes(MAX_BYTES + 1))
+    with pytest.raises(SourceTooLarge):
+        await sources.fetch("gs://shop/a.jpg", SHOP, MAX_BYTES)
+    http_server.replies[GS_PATH] = 200, {"Content-Encoding": "br"}, PHOTO
+    with pytest.raises(NotFetched, match="'br'"):
+        await sources.fetch("gs://shop/a.jpg", SHOP, MAX_BYTES)
 
 
 async def test_a_call_has_the_credentials_token(http_server: StandInServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -36,6 +37,15 @@ async def sources(s3: Any, s3_endpoint: str) -> AsyncIterator[Sources]:
     )
     yield opened
     await opened.close()
+
+
+async def test_a_compressed_object_is_inflated(sources: Sources, s3: Any) -> None:
+    """An object that is stored compressed, and says so, is inflated within the limit."""
+    for name, data in (("small", PHOTO), ("large", bytes(MAX_BYTES + 1))):
+        s3.put_object(Bucket="shop", Key=name, Body=gzip.compress(data), ContentEncoding="gzip")
+    assert await sources.fetch(s3_url("shop", "small"), SHOP, MAX_BYTES) == PHOTO
+    with pytest.raises(SourceTooLarge):
+        await sources.fetch(s3_url("shop", "large"), SHOP, MAX_BYTES)
 
 
 @pytest.fixture

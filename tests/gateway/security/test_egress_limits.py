@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import socket
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -67,14 +69,38 @@ async def test_an_endless_body_is_abandoned(serve: Serve, open_guard: OpenGuard)
     await server.done.wait()
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "identity, gzip", "GZIP"])
-async def test_a_compressed_answer_is_refused(
-    serve: Serve, open_guard: OpenGuard, encoding: str
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("identity, GZIP", gzip.compress)],
+)
+async def test_a_compressed_answer_is_inflated_within_the_limit(
+    serve: Serve, open_guard: OpenGuard, encoding: str, compress: Callable[[bytes], bytes]
 ) -> None:
-    """A compressed answer is refused, so that nothing can unpack to more than the limit."""
-    server = await serve(lambda request: [reply(b"photo", Content_Encoding=encoding)])
-    with pytest.raises(FetchFailed, match="compressed") as error:
-        await open_guard().fetch(server.url, max_bytes=10)
+    """A compressed answer is inflated, and the limit is for what it inflates to."""
+    body = compress(bytes(100_000))
+    server = await serve(lambda request: [reply(body, Content_Encoding=encoding)])
+    assert await open_guard().fetch(server.url, max_bytes=100_000) == bytes(100_000)
+    with pytest.raises(FetchFailed, match="larger than 99999 bytes"):
+        await open_guard().fetch(server.url, max_bytes=99_999)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "reason"),
+    [
+        ("br", b"photo", "'br'"),
+        ("zstd", b"photo", "'zstd'"),
+        ("gzip, gzip", b"photo", "'gzip, gzip'"),
+        ("gzip", b"photo", "not gzip"),
+        ("gzip", gzip.compress(b"photo")[:-4], "cut short"),
+    ],
+)
+async def test_an_answer_that_cannot_be_inflated_is_refused(
+    serve: Serve, open_guard: OpenGuard, encoding: str, body: bytes, reason: str
+) -> None:
+    """Other codings, and answers that are not what their coding says, are refused by name."""
+    server = await serve(lambda request: [reply(body, Content_Encoding=encoding)])
+    with pytest.raises(FetchFailed, match=reason) as error:
+        await open_guard().fetch(server.url, max_bytes=100)
     assert not error.value.transient
 
 
