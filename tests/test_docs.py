@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
+from prometheus_client import generate_latest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -194,6 +196,17 @@ def test_every_metric_is_documented() -> None:
     assert listed == registered
 
 
+def test_every_metric_in_a_sentence_can_be_queried() -> None:
+    """Pages other than docs/metrics.md name metrics as queries do: counters with `_total`."""
+    exposed = re.findall(
+        r"^# TYPE (imgrid_\w+) ", generate_latest(Metrics().registry).decode(), re.MULTILINE
+    )
+    queried = {name for name in exposed if not name.endswith("_created")}
+    for page in set(PAGES) - {DOCS / "metrics.md", DOCS / "decisions.md"}:
+        named = set(re.findall(r"`(imgrid_\w+)[`{]", page.read_text()))
+        assert named <= queried, page.name
+
+
 def codes(kind: type[errors.GatewayError] = errors.GatewayError) -> Iterator[str]:
     """The codes of an error and of its subclasses."""
     yield kind.code
@@ -235,6 +248,24 @@ def test_every_page_is_finished(page: Path) -> None:
     text = page.read_text()
     assert text.strip()
     assert "@@" not in text
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
+def test_every_page_is_reached_from_the_readme(page: Path) -> None:
+    """README.md links every page."""
+    assert f"](docs/{page.name})" in (ROOT / "README.md").read_text()
+
+
+def test_the_backend_of_azures_clients_can_be_changed() -> None:
+    """The configuration in docs/after-azure-2028.md is valid, and serves all that it replaces."""
+    page = (DOCS / "after-azure-2028.md").read_text()
+    content = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0]
+    config = settings.Settings(**yaml.safe_load(content))
+    assert {route.task for route in config.routes} == {"objects", "people", "labels", "text"}
+    for route in config.routes:
+        kind = registry.load(config.providers[route.provider]["kind"])
+        assert config.providers[route.provider]["kind"] != "azure"
+        assert kind.Options(**config.providers[route.provider])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
