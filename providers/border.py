@@ -8,7 +8,7 @@ anything; a gateway that has paid for an answer must not trip over it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from math import isfinite
@@ -125,8 +125,15 @@ def sane_detection(detection: object) -> Detection:
         key=_integer_or_none(detection.key),
         parent=_integer_or_none(detection.parent),
         details=_details(detection.details),
-        landmarks=tuple(map(_landmark, detection.landmarks)),
+        landmarks=tuple(_sane_landmarks(detection.landmarks)),
     )
+
+
+def _sane_landmarks(landmarks: Iterable[Landmark]) -> Iterator[Landmark]:
+    """The landmarks that are sane: a face without one of them is still a face."""
+    for landmark in landmarks:
+        with suppress(*READ_ERRORS, UnicodeError):
+            yield _landmark(landmark)
 
 
 def readable(rows: Iterable[Row], read: Callable[[Row], Read]) -> list[Read]:

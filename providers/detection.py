@@ -68,6 +68,11 @@ WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 """The box of a detection that is true of the whole picture and has no place on it."""
 
 
+CONTENT_TYPE = "CONTENT_TYPE"
+"""The kind of a detection that is no finding: the sort of picture, such as an illustration. Its
+score is 0."""
+
+
 class Landmark(NamedTuple):
     """A named point, such as an eye, in fractions of a picture. `z` is a depth in the unit of
     `x`."""
@@ -96,3 +101,9 @@ class Detection:
     parent: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)  # no mapping may be a default
     landmarks: tuple[Landmark, ...] = ()
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether the provider grades the label and gives no grade, as Google's UNKNOWN: that is no
+        score of 0."""
+        return bool(self.details.get("graded")) and self.details.get("likelihood") == 0

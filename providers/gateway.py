@@ -156,7 +156,12 @@ class GatewayProvider(HttpProvider):
         self._deadline_ms = min(max(int(options.timeout_ms * DEADLINE_SHARE), 1), MAX_DEADLINE_MS)
 
     def call(self, picture: Picture, task: Task, extras: Sequence[str] = ()) -> Sequence[Detection]:
-        query = {"task": task.value, "quality": self._quality, "deadline_ms": self._deadline_ms}
+        query: dict[str, str | int] = {
+            "task": task.value,
+            "quality": self._quality,
+            "deadline_ms": self._deadline_ms,
+            "min_score": 0,  # rules go by faint detections too
+        }
         headers = {
             "Content-Type": "application/octet-stream",
             "X-Imgrid-Hops": str(picture.hops + 1),

@@ -24,11 +24,11 @@ from gateway.intake.admission import admit
 from gateway.pipeline.scheduler import Scheduler
 from gateway.vocabulary.translate import Translator
 from providers.base import Limits
-from providers.detection import Task, Vocabulary
+from providers.detection import CONTENT_TYPE, Task, Vocabulary
 
 log = logging.getLogger("imgrid")
 
-Ways = Mapping[Task, Way]
+Ways = Mapping[Task, Way | NotServed]
 Fetch = Callable[[str], Awaitable[bytes]]
 
 
@@ -61,13 +61,14 @@ class Service:
         Raises NotServed or BadRequest where no photo's requests are served, Busy where the buffer
         is full or too much is being fetched, and Stopping where the process goes down.
         """
-        ways = [self._ways(item, tenant, dialect.name, question.quality) for item in question.items]
+        ways = [self._ways(item, tenant, dialect.name, question) for item in question.items]
         refusals = [way for way in ways if isinstance(way, GatewayError)]
         if refusals and len(refusals) == len(ways):
             raise refusals[0]
         photos = await self._photos(question.items, ways, tenant, question.limits or dialect.limits)
         self._tell_refusals(photos, dialect.name)
         answers = await self._answers(photos, ways, tenant, question)
+        answers = [_in_terms_of(answer, dialect.name) for answer in answers]
         vocabulary = _vocabulary(dialect.name)
         if not vocabulary:
             return answers
@@ -92,19 +93,22 @@ class Service:
         return Way(route, variant, request.extras, only_labels)
 
     def _ways(
-        self, item: Item, tenant: Tenant, dialect: str, quality: Quality
+        self, item: Item, tenant: Tenant, dialect: str, question: Question
     ) -> Ways | GatewayError:
-        """The way of each request of one photo, by task; the error where one of them is not
-        served."""
+        """The way of each request of one photo, by task; the error where none of them is served, or
+        where one is not and the dialect cannot tell its error beside the others' answers."""
         if isinstance(item.photo, GatewayError) and not item.requests:
             return item.photo
-        try:
-            return {
-                request.task: self.way(request, tenant, quality, dialect)
-                for request in item.requests
-            }
-        except NotServed as refusal:
-            return refusal
+        ways: dict[Task, Way | NotServed] = {}
+        for request in item.requests:
+            try:
+                ways[request.task] = self.way(request, tenant, question.quality, dialect)
+            except NotServed as refusal:
+                ways[request.task] = refusal
+        refusals = [way for way in ways.values() if isinstance(way, NotServed)]
+        if refusals and (len(refusals) == len(ways) or not question.partial):
+            return refusals[0]
+        return ways
 
     def _route(self, request: TaskRequest, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
         """The first route for the request's task and the tenant. Raises NotServed.
@@ -190,16 +194,17 @@ class Service:
         for photo, photo_ways in zip(photos, ways, strict=True):
             if isinstance(photo, Photo) and not isinstance(photo_ways, GatewayError):
                 for way in photo_ways.values():
-                    copy = replace(photo, id=uuid.uuid4().hex, hops=question.hops)
-                    scheduled.append((copy, way))
+                    if isinstance(way, Way):
+                        copy = replace(photo, id=uuid.uuid4().hex, hops=question.hops)
+                        scheduled.append((copy, way))
         outcomes: Iterator[Outcome] = iter(())
         if scheduled:
             outcomes = iter(
                 await self.scheduler.answer_all(scheduled, tenant, deadline_s=question.deadline_s)
             )
         return [
-            _item_answer(photo, photo_ways, outcomes)
-            for photo, photo_ways in zip(photos, ways, strict=True)
+            _item_answer(photo, photo_ways, outcomes, item.notice)
+            for photo, photo_ways, item in zip(photos, ways, question.items, strict=True)
         ]
 
     def _translated(self, answer: ItemAnswer, vocabulary: Vocabulary) -> ItemAnswer:
@@ -256,6 +261,22 @@ def _is_below_promise(request: TaskRequest, route: Route, vocabulary: Vocabulary
     return least < positive and vocabulary != "google"
 
 
+def _in_terms_of(answer: ItemAnswer, dialect: str) -> ItemAnswer:
+    """The answer without what only one vendor's API can say: grades that are not given, which are
+    Google's, and content types, which are Rekognition's."""
+    outcomes = dict(answer.outcomes)
+    outcome = outcomes.get(Task.MODERATION)
+    if outcome is not None:
+        detections = [
+            detection
+            for detection in outcome.detections
+            if (dialect == "google" or not detection.is_unsaid)
+            and (dialect == "rekognition" or detection.kind != CONTENT_TYPE)
+        ]
+        outcomes[Task.MODERATION] = replace(outcome, detections=tuple(detections))
+    return replace(answer, outcomes=outcomes)
+
+
 def _vocabulary(dialect: str) -> Vocabulary:
     """A vendor dialect's vocabulary; none for the native dialect, which keeps the provider's
     words."""
@@ -263,10 +284,19 @@ def _vocabulary(dialect: str) -> Vocabulary:
 
 
 def _item_answer(
-    photo: Photo | GatewayError, ways: Ways | GatewayError, outcomes: Iterator[Outcome]
+    photo: Photo | GatewayError,
+    ways: Ways | GatewayError,
+    outcomes: Iterator[Outcome],
+    notice: GatewayError | None,
 ) -> ItemAnswer:
     """The answer for one photo, which takes its outcomes from the iterator."""
     if isinstance(photo, GatewayError):
         return ItemAnswer(None, refusal=photo)
     assert not isinstance(ways, GatewayError)
-    return ItemAnswer(photo, {task: next(outcomes) for task in ways})
+    by_task: dict[Task, Outcome] = {}
+    for task, way in ways.items():
+        if isinstance(way, NotServed):
+            by_task[task] = Outcome(photo, error=way)
+        else:
+            by_task[task] = next(outcomes)
+    return ItemAnswer(photo, by_task, notice=notice)

@@ -40,11 +40,13 @@ class TaskRequest:
 class Item:
     """A photo, or its address, and the tasks that are requested for it, each task once.
 
-    An error in the photo's place refuses this photo; the others are answered.
+    An error in the photo's place refuses this photo; the others are answered. `notice` is what the
+    client is told besides the answers: of requests that are not served.
     """
 
     photo: bytes | Source | GatewayError = field(repr=False)
     requests: tuple[TaskRequest, ...]
+    notice: GatewayError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +61,21 @@ class Question:
     """The API's limits for these photos, where they differ from the dialect's usual ones."""
     hops: int = 0
     """The number of gateways that the call passed before this one."""
+    partial: bool = False
+    """Whether the dialect can tell the error of one task beside the answers to others."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemAnswer:
     """The answer for one photo: an outcome for each requested task, or one refusal for all.
 
-    `photo` is the photo as it was admitted, None where it was refused.
+    `photo` is the photo as it was admitted, None where it was refused. `notice` is the item's.
     """
 
     photo: Photo | None
     outcomes: Mapping[Task, Outcome] = field(default_factory=dict)
     refusal: GatewayError | None = None
+    notice: GatewayError | None = None
 
     @property
     def error(self) -> GatewayError | None:

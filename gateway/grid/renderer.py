@@ -18,6 +18,7 @@ from gateway.grid.compose import compose, original_picture
 from gateway.grid.large_decoder import LargeDecoder
 from gateway.grid.layout import best_shape, fitted_size, lay_out
 from gateway.grid.tile import tile
+from gateway.grid.turns import TurnThreads
 from providers.base import About, Picture
 from thresholds.cascade import Border
 from thresholds.shape import ALONE, Shape
@@ -50,8 +51,8 @@ class Renderer:
 
     A photo is drawn in the size that a full grid of its lane shows; if its canvas shows it larger,
     it is drawn again. Large photos are drawn with their canvas only, in a process of their own, so
-    that they take neither threads nor memory from others. Holds the threads and, by photo id, the
-    tiles that were drawn ahead, at most `ahead_bytes` of them, or for a canvas.
+    that they take neither threads nor memory from others. Owners take turns. Holds the threads and,
+    by photo id, the tiles that were drawn ahead, at most `ahead_bytes` of them, or for a canvas.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Renderer:
         ahead_bytes: int = 256 * 1024 * 1024,
         large_decoder: LargeDecoder | None = None,
     ) -> None:
-        self._tilers = ThreadPoolExecutor(threads, "tile")
+        self._tilers = TurnThreads(threads, "tile")
         self._composers = ThreadPoolExecutor(threads, "compose")
         self._tiles: dict[str, _Tile] = {}
         self._max_held_bytes = ahead_bytes
@@ -69,9 +70,9 @@ class Renderer:
         self._large_decoder = large_decoder or LargeDecoder()
 
     def start(
-        self, photo: Photo, shape: Shape, about: About, border: Border
+        self, photo: Photo, shape: Shape, about: About, border: Border, *, owner: str = ""
     ) -> Future[Image.Image] | None:
-        """Begins to draw the photo for a grid of that shape.
+        """Begins to draw the photo for a grid of that shape, when its owner's turn has come.
 
         None where the photo will be sent in its original bytes, is large, or where no more may be
         drawn ahead: then it is drawn with its canvas.
@@ -84,7 +85,8 @@ class Renderer:
         size = fitted_size(photo.size, shape, about.canvas_px)
         if self._held_bytes + _bytes_of(size) > self._max_held_bytes:
             return None
-        new_tile = self._draw_later(photo, size, "none" if shape == ALONE else border)
+        border = "none" if shape == ALONE else border
+        new_tile = self._draw_later(photo, size, border, owner=owner)
         self._keep(photo, new_tile)
         return new_tile.image
 
@@ -178,7 +180,8 @@ class Renderer:
     def _draw_later(self, photo: Photo, size: Size, border: Border, *, owner: str = "") -> _Tile:
         """Begins to draw a photo. `drop` ends that for a large photo whose turn has not come."""
         if not photo.is_large:
-            return _Tile(size, border, self._tilers.submit(tile, photo, size, border))
+            image = self._tilers.submit(owner, partial(tile, photo, size, border))
+            return _Tile(size, border, image)
         self.drop(photo.id)
         large_tile = _Tile(size, border, self._large_decoder.draw(owner, photo, size, border))
         self._keep(photo, large_tile)
@@ -186,7 +189,7 @@ class Renderer:
 
     def close(self) -> None:
         """Ends the threads; what has not begun is not drawn."""
-        self._tilers.shutdown(cancel_futures=True)
+        self._tilers.close()
         self._composers.shutdown(cancel_futures=True)
         self._large_decoder.close()
 

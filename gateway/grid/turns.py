@@ -1,10 +1,12 @@
-"""A queue in which owners take turns."""
+"""A queue in which owners take turns, and threads that work it off."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -45,3 +47,58 @@ class TurnQueue(Generic[T]):
             self._items.clear()
             self._changed.notify_all()
             return left
+
+
+class _Work(NamedTuple):
+    """Work to do, and the future of its result."""
+
+    future: Future[Any]
+    work: Callable[[], Any]
+
+
+class TurnThreads:
+    """Threads that do the work of several owners in turns, so that much work of one delays no
+    other's. Holds the queue, and the threads once there was work."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._queue = TurnQueue[_Work]()
+        self._threads: list[threading.Thread] = []
+        self._is_closed = False
+
+    def submit(self, owner: str, work: Callable[[], T]) -> Future[T]:
+        """The result to come of an owner's work. Work that is cancelled before its turn is not
+        done, and none is after the end."""
+        future: Future[T] = Future()
+        if self._is_closed:
+            future.cancel()
+            return future
+        self._queue.put(owner, _Work(future, work))
+        while len(self._threads) < self._count:
+            name = f"{self._name}_{len(self._threads)}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return future
+
+    def close(self) -> None:
+        """Ends the threads when each has done what it is at. Work that has not begun is
+        cancelled."""
+        self._is_closed = True
+        for item in self._queue.close():
+            item.future.cancel()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while (item := self._queue.take()) is not None:
+            if not item.future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = item.work()
+            except BaseException as error:
+                item.future.set_exception(error)
+            else:
+                item.future.set_result(result)
+            del item  # nothing is kept alive while the thread waits

@@ -82,6 +82,11 @@ class Sources:
                     f"The photo did not arrive within {self._timeout_s:g} s (fetch.timeout_ms)."
                 ) from None
 
+    def check(self, url: str, tenant: Tenant) -> None:
+        """Checks the form of a URL, and that the tenant may name it; web addresses are checked when
+        they are fetched. Raises NotFetched or SourceNotAllowed."""
+        self._location(url, tenant)
+
     async def close(self) -> None:
         """Closes the readers, each once."""
         for reader in dict.fromkeys(self._readers.values()):

@@ -14,9 +14,11 @@ from python_multipart.multipart import parse_options_header
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import Incoming
 from gateway.core.model import Quality
+from gateway.core.question import Source
 from gateway.dialects.headers import quality_of
 from gateway.dialects.multipart import Part, fields_of, read_form
 from gateway.dialects.native.parse import (
+    content_of,
     idempotency_key_of,
     names_or_numbers,
     read_json,
@@ -36,7 +38,7 @@ MAX_NAME_CHARS = 255
 class JobPhotoIn(Struct, forbid_unknown_fields=True):
     """One photo: its bytes in base64, or the URL to fetch it from."""
 
-    content: bytes | None = None
+    content: str | None = None
     url: str | None = None
     name: str = ""
 
@@ -93,7 +95,8 @@ class JobRequest:
             for photo in self.photos
         ]
         webhook = (self.webhook.url, self.webhook.each_photo) if self.webhook else None
-        content: list[object] = [self.options, self.names, photos, webhook]
+        options = msgspec.structs.replace(self.options, min_score=self.options.min_score or 0.0)
+        content: list[object] = [options, self.names, photos, webhook]
         if self.quality != "target":
             content.append(self.quality)
         return hashlib.sha256(msgspec.msgpack.encode(content)).hexdigest()
@@ -161,11 +164,8 @@ def _options(form: Options) -> Options:
 
 
 def _content(photo: JobPhotoIn, index: int) -> PhotoContent:
-    if photo.url is not None and photo.content is None:
-        return photo.url
-    if photo.content is None or photo.url is not None:
-        raise BadRequest(f"photos[{index}] must have content or url, and not both.")
-    return photo.content
+    content = content_of(photo.content, photo.url, index)
+    return content.url if isinstance(content, Source) else content
 
 
 def _form(parts: Sequence[Part], query: Mapping[str, list[str]]) -> _RequestParts:

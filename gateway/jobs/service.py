@@ -11,10 +11,11 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.clock import Clock
-from gateway.core.errors import BadRequest, GatewayError
+from gateway.core.errors import BadRequest, GatewayError, NotFetched
 from gateway.core.events import Events, RequestRefused
 from gateway.core.exchange import Incoming
 from gateway.core.limits import PhotoLimits
+from gateway.core.locations import STORES
 from gateway.core.model import BufferEntry, Photo, Quality, RemotePhoto, Tenant, Way
 from gateway.core.question import TaskRequest
 from gateway.dialects.native.dialect import DIALECT
@@ -56,7 +57,8 @@ class Jobs:
     """What the jobs' endpoints call.
 
     `way` finds the way of a task request and raises NotServed. `check_url` raises UrlRefused where
-    a URL must not be called. `webhooks` are the tenants' own, for jobs that name none. `has_secret`
+    a URL must not be called, `check_source` NotFetched where a tenant may not name a photo's place.
+    `webhooks` are the tenants' own, for jobs that name none. `has_secret`
     says whether there is a secret to sign a tenant's webhooks with.
     """
 
@@ -64,6 +66,7 @@ class Jobs:
     way: Callable[[TaskRequest, Tenant, Quality], Way]
     entry: MakeEntry
     check_url: Callable[[str], object]
+    check_source: Callable[[str, Tenant], object]
     photo_limits: PhotoLimits
     events: Events
     clock: Clock
@@ -77,7 +80,7 @@ class Jobs:
         Raises BadRequest, NotServed, Conflict, Busy or BufferAway.
         """
         job_request = await asyncio.to_thread(request.read, incoming)
-        self._check_urls(job_request)
+        self._check_urls(job_request, tenant)
         if job_request.webhook and not self.has_secret(tenant.name):
             raise BadRequest(
                 "webhook: there is no secret to sign it with; the operator sets webhooks.secrets."
@@ -95,20 +98,26 @@ class Jobs:
                 self.events.tell(RequestRefused(NAME, error.code))
         return stored
 
-    def _check_urls(self, job_request: JobRequest) -> None:
-        """Raises BadRequest naming the first URL that must not be called."""
-        urls = {
-            f"photos[{index}].url": photo
-            for index, photo in enumerate(job_request.photos)
-            if isinstance(photo, str)
-        }
+    def _check_urls(self, job_request: JobRequest, tenant: Tenant) -> None:
+        """Raises BadRequest naming the first URL that must not be called or read."""
+        for index, photo in enumerate(job_request.photos):
+            if isinstance(photo, str):
+                self._check_photo_url(f"photos[{index}].url", photo, tenant)
         if job_request.webhook:
-            urls["webhook"] = job_request.webhook.url
-        for place, url in urls.items():
             try:
-                self.check_url(url)
+                self.check_url(job_request.webhook.url)
             except UrlRefused as error:
-                raise BadRequest(f"{place}: {error}") from None
+                raise BadRequest(f"webhook: {error}") from None
+
+    def _check_photo_url(self, place: str, url: str, tenant: Tenant) -> None:
+        scheme = url.partition(":")[0]
+        try:
+            if scheme in STORES:
+                self.check_source(url, tenant)
+            else:
+                self.check_url(url)
+        except (UrlRefused, NotFetched) as error:
+            raise BadRequest(f"{place}: {error}") from None
 
     def _job(self, job_request: JobRequest, tenant: Tenant) -> Job:
         now = self.clock()

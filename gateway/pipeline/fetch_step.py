@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, NotServed
-from gateway.core.model import FetchEntry, FetchLane, Photo, RemotePhoto, Way
+from gateway.core.model import FetchEntry, FetchLane, Photo, RemotePhoto, Tenant, Way
 from gateway.pipeline.entry_view import Routes
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.recovery import Recovery
@@ -22,11 +22,11 @@ log = logging.getLogger("imgrid")
 MAX_FETCHES = 16
 """Photos that are fetched at the same time."""
 
-Fetch = Callable[[RemotePhoto], Awaitable[Photo]]
-"""Fetches a photo. Raises GatewayError."""
+Fetch = Callable[[RemotePhoto, Tenant], Awaitable[Photo]]
+"""Fetches a photo for its tenant. Raises GatewayError."""
 
 
-async def no_fetch(photo: RemotePhoto) -> Photo:
+async def no_fetch(photo: RemotePhoto, tenant: Tenant) -> Photo:
     """Refuses every remote photo."""
     raise NotServed("Photos by URL are not taken here.")
 
@@ -71,7 +71,7 @@ class FetchStep:
     async def _fetch(self, entry: FetchEntry) -> None:
         """Fetches one photo, which then waits for its first stage; or fails it alone."""
         try:
-            photo = await self.fetch(entry.photo)
+            photo = await self.fetch(entry.photo, Tenant(entry.tenant, entry.lane.pool))
         except GatewayError as error:
             await self.settler.fail([entry], error)
             return

@@ -120,7 +120,7 @@ class Settler:
         lane, photo = entry.lane, entry.photo
         about = about_canvas(self.upstream.about(lane.provider), lane.task, photo)
         border = view_of(entry, self.routes).cascade.border
-        return self.renderer.start(photo, lane.shape, about, border)
+        return self.renderer.start(photo, lane.shape, about, border, owner=entry.tenant)
 
     def drop_tiles(self, photo_ids: Iterable[str]) -> None:
         """Frees what was drawn of the photos."""

@@ -97,7 +97,7 @@ def build(
     stores = open_stores(config, file, clock, keeps_ledger=keeps_ledger)
     translator = load_translator(config, file)
     network = open_network(config, file)
-    pipeline = make_pipeline(routing, stores, guard=network.guard, events=events, clock=clock)
+    pipeline = make_pipeline(routing, stores, sources=network.sources, events=events, clock=clock)
     _register(events, metrics, listeners, pipeline)
     secrets = signing_secrets(config, file)
     service = make_service(routing, pipeline, network=network, translator=translator, events=events)
@@ -119,7 +119,7 @@ def build(
             config,
             service,
             stores,
-            guard=network.guard,
+            network=network,
             secrets=secrets,
             events=events,
             clock=clock,

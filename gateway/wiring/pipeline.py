@@ -12,6 +12,7 @@ from gateway.core.limits import DecoderLimits, PhotoLimits
 from gateway.dialects.native.dialect import DIALECT as NATIVE
 from gateway.grid.large_decoder import LargeDecoder
 from gateway.grid.renderer import Renderer
+from gateway.intake.sources import Sources
 from gateway.intake.url_fetcher import Fetcher
 from gateway.observe.drift import DriftMonitor
 from gateway.pipeline.assembly import make_scheduler
@@ -19,7 +20,6 @@ from gateway.pipeline.fetch_step import MAX_FETCHES
 from gateway.pipeline.group_size import GroupSizer
 from gateway.pipeline.rules import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
-from gateway.security.egress import EgressGuard
 from gateway.upstream.registry import UpstreamRegistry
 from gateway.wiring.routes import Routing, drift_terms
 from gateway.wiring.stores import Stores
@@ -37,7 +37,7 @@ class Pipeline:
 
 
 def make_pipeline(
-    routing: Routing, stores: Stores, *, guard: EgressGuard, events: Events, clock: Clock
+    routing: Routing, stores: Stores, *, sources: Sources, events: Events, clock: Clock
 ) -> Pipeline:
     """The pipeline, not yet running and not yet listening to events."""
     config, routes = routing.settings, routing.routes
@@ -54,7 +54,7 @@ def make_pipeline(
         events=events,
         clock=clock,
         rules=_rules(config),
-        fetch=Fetcher(guard, NATIVE.limits, photo_limits(config)),
+        fetch=Fetcher(sources.fetch, NATIVE.limits, photo_limits(config)),
         first_stage=group_sizer.first_stage,
     )
     drift_monitor = DriftMonitor(

@@ -82,8 +82,18 @@ def _face_details(row: Any) -> dict[str, Any]:
         "vendor": "google",
         "raw": {json_names[name]: getattr(row, name) for name in FACE_FIELDS},
         "pose": [row.roll_angle, row.pan_angle, row.tilt_angle],
-        "emotions": {name: _score(getattr(row, f"{name}_likelihood")) for name in EMOTIONS},
+        "emotions": _emotions(row),
     }
+
+
+def _emotions(row: Any) -> dict[str, float]:
+    """The scores of the emotions of which something is said. UNKNOWN says nothing: from 2027-01-14
+    Google says so of all four.
+
+    https://docs.cloud.google.com/vision/docs/release-notes
+    """
+    likelihoods = {name: getattr(row, f"{name}_likelihood") for name in EMOTIONS}
+    return {name: _score(value) for name, value in likelihoods.items() if value}
 
 
 def _landmark(row: Any, size: Size) -> Landmark:
@@ -95,7 +105,8 @@ def _landmark(row: Any, size: Size) -> Landmark:
 
 
 def _score(likelihood: int) -> float:
-    """A `Likelihood` from VERY_UNLIKELY (1) to VERY_LIKELY (5) as 0 to 1; UNKNOWN is 0."""
+    """A `Likelihood` from VERY_UNLIKELY (1) to VERY_LIKELY (5) as 0 to 1. Categories of safe search
+    that are UNKNOWN score 0 too, and are told by their details."""
     return max(likelihood - 1, 0) / 4
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from providers.border import readable, readable_lists
-from providers.detection import WHOLE, Box, Detection, Landmark
+from providers.detection import CONTENT_TYPE, WHOLE, Box, Detection, Landmark
 
 Row = Mapping[str, Any]
 """A JSON object: a response or a part of it."""
@@ -174,9 +174,10 @@ def _equipment_on(person: Row) -> Iterator[Detection]:
 
 
 def moderation(response: Row) -> list[Detection]:
-    """The moderation labels of all levels."""
+    """The moderation labels of all levels, then the content types. These score 0, because they are
+    no finding that may flag a photo; their confidence in percent is in the details."""
     version = response.get("ModerationModelVersion", "")
-    return [
+    labels = [
         Detection(
             label["Name"],
             label["Confidence"] / 100,
@@ -185,6 +186,17 @@ def moderation(response: Row) -> list[Detection]:
         )
         for label in response["ModerationLabels"]
     ]
+    content_types = [
+        Detection(
+            content["Name"],
+            0.0,
+            WHOLE,
+            CONTENT_TYPE,
+            details={"confidence": content["Confidence"], "version": version},
+        )
+        for content in response.get("ContentTypes", ())
+    ]
+    return labels + content_types
 
 
 def _level(label: Row) -> int:

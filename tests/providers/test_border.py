@@ -56,8 +56,6 @@ INSANE = {
     "no polygon": replace(CAT, polygon=None),
     "a key beyond 64 bits": replace(CAT, key=2**64),
     "a key that is text": replace(CAT, key="1"),
-    "a landmark of no number": replace(CAT, landmarks=(Landmark("eye", 0.1, NAN),)),
-    "a landmark without a name": replace(CAT, landmarks=(Landmark(None, 0.1, 0.1),)),
     "details of no number": replace(CAT, details={"pose": [NAN]}),
     "details that are text": replace(CAT, details="raw"),
     "details of bytes": replace(CAT, details={"raw": b"bytes"}),
@@ -73,6 +71,14 @@ INSANE = {
 def test_what_is_not_sane_is_dropped(odd: object) -> None:
     """A detection that is not sane is dropped and counted, and its neighbours stay as they are."""
     assert border.sane_answer([DOG, odd, CAT]) == ([DOG, CAT], 1)
+
+
+@pytest.mark.parametrize("odd", [Landmark("eye", 0.1, NAN), Landmark(None, 0.1, 0.1)])
+def test_an_odd_landmark_is_left_out(odd: Landmark) -> None:
+    """A landmark that is not sane is left out, and its detection stays with the others."""
+    nose = Landmark("nose", 0.2, 0.2, 0.0)
+    ((face,), dropped) = border.sane_answer([replace(CAT, landmarks=(odd, nose))])
+    assert (face.landmarks, dropped) == ((nose,), 0)
 
 
 def test_sane_detections_stay_as_they_are() -> None:

@@ -85,6 +85,20 @@ class TestAnswers:
             "emotions": {"joy": 1.0, "sorrow": 0.0, "anger": 0.25, "surprise": 0.5},
         }
 
+    def test_an_emotion_that_is_unknown_is_left_out(
+        self,
+        cloud: SimpleNamespace,
+        ask_google: Callable[..., list[Detection]],
+        vendor_answers: VendorAnswers,
+    ) -> None:
+        """UNKNOWN says nothing of an emotion, so it has no score: from 2027-01-14 Google says so of
+        all four."""
+        (first, *_) = vendor_answers["google"]["FACE_DETECTION"]["faceAnnotations"]
+        unknown = {f"{name}Likelihood": "UNKNOWN" for name in ("joy", "sorrow", "anger")}
+        cloud.reply = reply_with(faceAnnotations=[first | unknown])
+        (face,) = ask_google(Task.FACES)
+        assert face.details["emotions"] == {"surprise": 0.5}
+
     def test_people_are_objects_that_are_persons(
         self, detections_of: Callable[..., list[Detection]]
     ) -> None:

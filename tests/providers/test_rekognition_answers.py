@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from providers.base import Provider
-from providers.detection import WHOLE, Box, Detection, Landmark, Task
+from providers.detection import CONTENT_TYPE, WHOLE, Box, Detection, Landmark, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from tests.support.rekognition_replies import (
     EXTRAS,
@@ -272,10 +272,19 @@ class TestTasks:
     ) -> None:
         """A moderation label comes with its parent, its level, and the version that the names are
         of."""
-        leaf, _, top = detections_of("DetectModerationLabels", Task.MODERATION)
+        leaf, _, top, *_ = detections_of("DetectModerationLabels", Task.MODERATION)
         assert (leaf.label, leaf.score, leaf.box) == ("Weapon Violence", 0.9125, WHOLE)
         assert leaf.details == {"parent": "Graphic Violence", "level": 3, "version": "7.0"}
         assert top.details == {"parent": "", "level": 1, "version": "7.0"}
+
+    def test_content_types_are_no_findings(
+        self, detections_of: Callable[..., list[Detection]]
+    ) -> None:
+        """Content types come after the labels and score 0, so that they flag no photo; their
+        confidence is in the details."""
+        *_, content = detections_of("DetectModerationLabels", Task.MODERATION)
+        assert (content.label, content.score, content.kind) == ("Illustrated", 0.0, CONTENT_TYPE)
+        assert content.details["confidence"] == 84.0
 
     def test_a_harmless_picture_has_no_moderation_labels(
         self, cloud: SimpleNamespace, ask_rekognition: Callable[..., list[Detection]]

@@ -457,6 +457,15 @@ def test_only_the_lowest_grade_is_clean() -> None:
     assert not verdict_of(rule, detection("adult", 0.25, details={"graded": True})).accepted
 
 
+def test_a_grade_that_is_not_said_clears_nobody() -> None:
+    """Google's UNKNOWN says nothing of a category, so no photo is cleared by it."""
+    rule = clean.Rule(threshold=1.0)
+    lowest = detection("adult", 0.0, details={"graded": True, "likelihood": 1})
+    unknown = detection("racy", 0.0, details={"graded": True, "likelihood": 0})
+    assert verdict_of(rule, lowest).accepted
+    assert not verdict_of(rule, lowest, unknown).accepted
+
+
 def test_the_stricter_clean_rule_halves_its_thresholds() -> None:
     """The stricter form of `clean` has thresholds half as high."""
     rule = clean.Rule(threshold=0.3, labels={"cat": 0.1}).stricter()

@@ -25,7 +25,8 @@ class Rule(BaseModel):
 
     `labels` are the labels with thresholds of their own, ignoring case. A graded detection
     (`graded` in its details: a likelihood of each kind of content) flags the canvas unless it has
-    the lowest grade, for only then each photo is certain to have the lowest, too.
+    the lowest grade, for only then each photo is certain to have the lowest, too. A grade that is
+    not said flags it as well.
 
     `positive` is the score at which a photo alone counts as flagged: recall is promised for that.
     `false_flags` is the share of unflagged photos that flag a canvas of this shape, and `rate` the
@@ -50,7 +51,7 @@ class Rule(BaseModel):
 
         def flags(detection: Detection) -> bool:
             if detection.details.get("graded"):
-                return detection.score > 0
+                return detection.score > 0 or detection.is_unsaid
             return detection.score >= thresholds.get(detection.label.casefold(), self.threshold)
 
         flagged = any(map(flags, evidence.last_detections))

@@ -6,7 +6,6 @@ snake_case, and bytes are in either base64 alphabet.
 
 from __future__ import annotations
 
-import base64
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -14,6 +13,7 @@ from msgspec import Meta, Struct
 
 from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.question import Source
+from gateway.dialects.base64_text import decode_base64
 from gateway.dialects.google.image_context import Int32, read_context
 from gateway.dialects.google.request import (
     FEATURE_TYPES,
@@ -26,8 +26,6 @@ from gateway.dialects.google.request import (
 from gateway.dialects.json_messages import decode_json
 
 MAX_REQUEST_BYTES = 10_485_760
-TO_STANDARD_ALPHABET = str.maketrans("-_", "+/", " \t\r\n=")
-"""From the URL-safe base64 alphabet to the standard one, without white space and padding."""
 ABSENT = msgspec.Raw(b"")
 
 T = TypeVar("T")
@@ -121,10 +119,8 @@ def _photo_of(image: JsonImage, index: int) -> bytes | Source | GatewayError:
     if not image.content:
         url = image.source.url if image.source else ""
         return source_of(url) if url else b""
-    text = image.content.translate(TO_STANDARD_ALPHABET)
-    padding = "=" * (-len(text) % 4)
     try:
-        return base64.b64decode(text + padding, validate=True)
+        return decode_base64(image.content)
     except ValueError:
         member = f"'requests[{index}].image.content' (TYPE_BYTES)"
         raise BadRequest(f"Invalid value at {member}, Base64 decoding failed.") from None

@@ -81,7 +81,8 @@ class GoogleReplyOptions(NamedTuple):
 def question_of(requests: Sequence[AnnotateImageRequest], mask: FieldMask) -> Question:
     """The question about the photos of a call. Raises BadRequest."""
     items = tuple(map(_item_of, requests))
-    return Question(items, GoogleReplyOptions(tuple(map(_max_results_of, requests)), mask))
+    options = GoogleReplyOptions(tuple(map(_max_results_of, requests)), mask)
+    return Question(items, options, partial=True)
 
 
 def check_photo_count(count: int) -> None:
@@ -115,11 +116,14 @@ def _item_of(request: AnnotateImageRequest) -> Item:
     types = [feature.type for feature in request.features]
     if not types:
         return Item(BadRequest(UNSPECIFIED), ())
+    notice = None
     if unknown := [name for name in types if name not in TASK_OF_FEATURE]:
         served = ", ".join(TASK_OF_FEATURE)
-        return Item(NotServed(f"Not served here: {', '.join(unknown)}; {served} are."), ())
-    tasks = dict.fromkeys(TASK_OF_FEATURE[name] for name in types)
-    return Item(request.photo, tuple(_task_request_of(task, request) for task in tasks))
+        notice = NotServed(f"Not served here: {', '.join(unknown)}; {served} are.")
+    tasks = dict.fromkeys(TASK_OF_FEATURE[name] for name in types if name in TASK_OF_FEATURE)
+    if notice is not None and not tasks:
+        return Item(notice, ())
+    return Item(request.photo, tuple(_task_request_of(task, request) for task in tasks), notice)
 
 
 def _task_request_of(task: Task, request: AnnotateImageRequest) -> TaskRequest:
@@ -138,7 +142,7 @@ def _extras_of(request: AnnotateImageRequest) -> tuple[str, ...]:
     (`Task.EXTRAS`). Of several features of one type the last counts. Raises BadRequest."""
     features: dict[str, Feature] = {}
     for feature in request.features:
-        if TASK_OF_FEATURE[feature.type] == Task.EXTRAS:
+        if TASK_OF_FEATURE.get(feature.type) == Task.EXTRAS:
             features[feature.type] = feature
     return tuple(_extra_of(feature, request.context) for feature in features.values())
 

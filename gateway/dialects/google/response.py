@@ -47,8 +47,9 @@ def _image_response(answer: ItemAnswer, max_results: Mapping[Task, int]) -> Memb
             members |= MEMBERS[task](
                 outcome.detections, answer.photo.size, max_results.get(task, 0)
             )
-    if answer.error is not None:
-        status, message = status_of(answer.error)
+    error = answer.error or answer.notice
+    if error is not None:
+        status, message = status_of(error)
         members["error"] = {"code": status.code, "message": message}
     return members
 

@@ -11,7 +11,8 @@ from python_multipart.multipart import parse_options_header
 
 from gateway.core.errors import BadRequest, NotServed
 from gateway.core.exchange import Incoming
-from gateway.core.question import Item, Question, TaskRequest
+from gateway.core.question import Item, Question, Source, TaskRequest
+from gateway.dialects.base64_text import decode_content
 from gateway.dialects.call_ids import MAX_ID_CHARS
 from gateway.dialects.json_messages import decode_json
 from gateway.dialects.multipart import Part, fields_of, read_form
@@ -22,8 +23,10 @@ from providers.detection import Task
 KEY_HEADER = "idempotency-key"
 
 T = TypeVar("T", bound=Struct)
-NamedPhoto = tuple[str, bytes]
-"""A photo's name, which may be empty, and its bytes."""
+PhotoContent = bytes | Source
+"""A photo's bytes, or its address."""
+NamedPhoto = tuple[str, PhotoContent]
+"""A photo's name, which may be empty, and the photo."""
 
 
 class NativeReplyOptions(NamedTuple):
@@ -55,13 +58,29 @@ def _options_and_photos(incoming: Incoming) -> tuple[DetectOptions, Sequence[Nam
                 "With a JSON body, options are members of it; the query must be empty."
             )
         message = read_json(body, Body)
-        return message, [(photo.name, photo.content) for photo in message.photos]
+        return message, [
+            (photo.name, content_of(photo.content, photo.url, index))
+            for index, photo in enumerate(message.photos)
+        ]
     if content_type == b"multipart/form-data":
         parts = read_form(body, parameters.get(b"boundary"), MAX_PHOTOS)
         photos = _files_of(parts)
         fields = {**values_of(incoming.query), **fields_of(parts)}
         return read_options(fields, DetectOptions), photos
     return read_options(values_of(incoming.query), DetectOptions), [("", body)]
+
+
+def content_of(content: str | None, url: str | None, index: int) -> PhotoContent:
+    """The photo at an index of a JSON body. Raises BadRequest unless it has either content in
+    base64 or a URL."""
+    if (content is None) == (url is None):
+        raise BadRequest(f"photos[{index}] must have content or url, and not both.")
+    if url is not None:
+        return Source(url)
+    try:
+        return decode_content(content or "")
+    except ValueError:
+        raise BadRequest(f"photos[{index}].content is no base64.") from None
 
 
 def _files_of(parts: Sequence[Part]) -> Sequence[NamedPhoto]:
@@ -88,7 +107,7 @@ def idempotency_key_of(incoming: Incoming) -> str:
 def task_request_of(options: Options, task: Task) -> TaskRequest:
     """The task with the options that concern it."""
     only_labels = tuple(options.labels) if task == Task.LABELS else ()
-    return TaskRequest(task, only_labels=only_labels, min_score=options.min_score or None)
+    return TaskRequest(task, only_labels=only_labels, min_score=options.min_score)
 
 
 def task_of(options: Options) -> Task:

@@ -11,6 +11,7 @@ from gateway.dialects.detections import by_score
 from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.parse import NativeReplyOptions
 from gateway.dialects.native.schemas import (
+    DEFAULT_MIN_SCORE,
     Answer,
     BoxOut,
     Found,
@@ -46,7 +47,8 @@ def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) 
     size = size or Size(0, 0)
     ranked = outcome.detections if options.task == Task.TEXT else by_score(outcome.detections)
     candidates = concerning(ranked, options.labels)
-    detections = [candidate for candidate in candidates if candidate.score >= options.min_score]
+    min_score = DEFAULT_MIN_SCORE if options.min_score is None else options.min_score
+    detections = [candidate for candidate in candidates if candidate.score >= min_score]
     return PhotoOut(
         name,
         [_detection_out(detection, size) for detection in detections[: options.max_results]],
@@ -64,13 +66,16 @@ def _detection_out(detection: Detection, size: Size) -> Found:
     return Found(
         label=detection.label,
         score=detection.score,
-        box=BoxOut(*box),
-        pixels=BoxOut(*pixels),
+        box=BoxOut(*map(_rounded, box)),
+        pixels=BoxOut(*map(_rounded, pixels)),
         kind=detection.kind,
-        polygon=list(detection.polygon),
+        polygon=[(_rounded(x), _rounded(y)) for x, y in detection.polygon],
         key=detection.key,
         parent=detection.parent,
-        landmarks=[Mark(*landmark) for landmark in detection.landmarks],
+        landmarks=[
+            Mark(name, _rounded(x), _rounded(y), _rounded(z))
+            for name, x, y, z in detection.landmarks
+        ],
         details=dict(detection.details),
     )
 
@@ -89,6 +94,11 @@ def _trail_of(step: Step) -> Trail:
         asked_ms=_ms(step.asked_s),
         reason=step.reason,
     )
+
+
+def _rounded(value: float) -> float:
+    """A coordinate to six digits: a thousandth of a pixel of the largest photo."""
+    return round(value, 6)
 
 
 def _ms(seconds: float) -> float:

@@ -19,10 +19,17 @@ TASKS = tuple(task for task in Task if task != Task.EXTRAS)
 """The tasks of this dialect. What only one vendor answers is for that vendor's clients."""
 
 
-class PhotoIn(Struct, forbid_unknown_fields=True):
-    """One photo in base64."""
+DEFAULT_MIN_SCORE = 0.25
+"""The lowest score of an answer to a client that names none: detectors report hundreds of fainter
+boxes."""
 
-    content: bytes
+
+class PhotoIn(Struct, forbid_unknown_fields=True):
+    """One photo: its content in base64 (in either alphabet, with or without line breaks, or as a
+    data URL), or the URL to fetch it from."""
+
+    content: Annotated[str, Meta(extra_json_schema={"contentEncoding": "base64"})] | None = None
+    url: str | None = None
     name: str = ""
 
 
@@ -30,7 +37,7 @@ class Options(Struct, forbid_unknown_fields=True):
     """The options of any photos: query parameters, form fields or JSON members."""
 
     task: Annotated[str, Meta(extra_json_schema={"enum": list(TASKS)})] = "objects"
-    min_score: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    min_score: Annotated[float, Meta(ge=0, le=1, description="0.25 if left out")] | None = None
     max_results: Annotated[int, Meta(ge=0)] | None = None
     labels: Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=1000)] = []
 

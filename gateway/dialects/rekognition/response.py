@@ -15,7 +15,7 @@ from gateway.dialects.rekognition.faces import (
 )
 from gateway.dialects.rekognition.geometry import bounding_box, polygon
 from gateway.dialects.rekognition.labels import detect_labels_output
-from providers.detection import Detection, Task
+from providers.detection import CONTENT_TYPE, Detection, Task
 
 Detections = Mapping[Task, Sequence[Detection]]
 Output = dict[str, Any]
@@ -57,15 +57,24 @@ def _text_detection(detection: Detection, number: int) -> Output:
 def _detect_moderation_labels_output(
     call: request.DetectModerationLabels, detections: Detections
 ) -> Output:
-    """The labels, parents among them; none for a clean photo."""
+    """The labels, parents among them; none for a clean photo. Content types are those of a photo
+    that was asked about alone: a photo that was cleared in a group has none."""
+    findings = detections[Task.MODERATION]
     labels = [
-        label for label in detections[Task.MODERATION] if 100 * label.score >= call.min_confidence
+        label
+        for label in findings
+        if label.kind != CONTENT_TYPE and 100 * label.score >= call.min_confidence
     ]
-    versions = [label.details["version"] for label in labels if label.details.get("version")]
+    versions = [each.details["version"] for each in findings if each.details.get("version")]
+    content_types = [
+        {"Confidence": content.details["confidence"], "Name": content.label}
+        for content in findings
+        if content.kind == CONTENT_TYPE
+    ]
     return {
         "ModerationLabels": [_moderation_label(label) for label in labels],
         "ModerationModelVersion": versions[0] if versions else "7.0",
-        "ContentTypes": [],
+        "ContentTypes": content_types,
     }
 
 

@@ -201,7 +201,7 @@ class TestBatches:
             [],
             [],
             [],
-            [],
+            ["red", "blue"],
             ["green"],
         ]
         response_errors = [
@@ -291,13 +291,24 @@ class TestFeatures:
             "Not served here: MIND_READING; FACE_DETECTION, LOGO_DETECTION,"
         )
 
-    def test_a_request_for_all_features_needs_all_routes(
+    def test_a_request_for_all_features_gets_those_with_routes(
         self, google: Callable[..., vision.ImageAnnotatorClient], gateway: str
     ) -> None:
-        """The SDK asks for all features if a call names none; that is refused if a route is
-        missing."""
-        with pytest.raises(exceptions.BadRequest, match="No route serves the task"):
-            google(gateway).annotate_image({"image": {"content": PHOTO}})
+        """The SDK asks for all features if a call names none. Those with a route are answered, and
+        the error beside them says that others have none."""
+        response = google(gateway).annotate_image({"image": {"content": PHOTO}})
+        assert object_names(response) == ["red", "blue"]
+        assert "No route serves the task" in response.error.message
+
+    def test_an_unknown_feature_is_told_beside_the_others(
+        self, google: Callable[..., vision.ImageAnnotatorClient], gateway: str
+    ) -> None:
+        """A feature that the gateway does not have costs the others nothing."""
+        features = [{"type_": OBJECTS}, {"type_": vision.Feature.Type.TYPE_UNSPECIFIED}]
+        request = {"image": {"content": PHOTO}, "features": features}
+        (response,) = google(gateway).batch_annotate_images(requests=[request]).responses
+        assert object_names(response) == ["red", "blue"]
+        assert "Not served here: TYPE_UNSPECIFIED" in response.error.message
 
     def test_each_image_gets_the_features_it_requested(
         self, google: Callable[..., vision.ImageAnnotatorClient], serve: Callable[..., str]

@@ -30,7 +30,8 @@ from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.provider import ScriptedProvider
 from gateway.wiring.parts import Parts
-from providers.detection import WHOLE, Detection
+from providers.base import Picture
+from providers.detection import Detection, Task
 from providers.errors import Misconfigured, ProviderError, Throttled
 from tests.support.google_vision import GREEN, PHOTO, TEXT, image_request, object_names
 from tests.support.waiting import PATIENCE_S, ThreadGate, block_until
@@ -403,19 +404,24 @@ class TestFailures:
         assert [response.error.code for response in answer.responses] == [code, 3]
         assert "secret details" not in answer.responses[0].error.message
 
-    def test_a_bug_is_an_internal_error_without_details(
+    def test_a_providers_bug_reveals_nothing(
         self,
         sdk: Callable[[str], vision.ImageAnnotatorClient],
         serve: Callable[..., tuple[str, str]],
     ) -> None:
-        """A bug is an internal error that reveals nothing, and the SDK does not ask again."""
-        provider = ScriptedProvider(
-            lambda *_: [Detection("x", "high", WHOLE)]
-        )  # a score that is no number
-        with pytest.raises(exceptions.InternalServerError, match="the operator's log"):
-            sdk(serve(provider, route=ALONE)[1]).batch_annotate_images(
-                requests=[image_request(PHOTO)]
-            )
+        """What a provider raises besides its errors is told without its words, in the image's
+        place."""
+
+        def fail(picture: Picture, task: Task) -> list[Detection]:
+            raise RuntimeError("a secret")
+
+        (response,) = (
+            sdk(serve(ScriptedProvider(fail), route=ALONE)[1])
+            .batch_annotate_images(requests=[image_request(PHOTO)])
+            .responses
+        )
+        assert response.error.code
+        assert "secret" not in response.error.message
 
     def test_a_refused_call_is_counted(
         self,

@@ -49,6 +49,82 @@ def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+class TestBase64:
+    @pytest.mark.parametrize(
+        "form",
+        [
+            base64.encodebytes(PHOTO).decode(),
+            base64.urlsafe_b64encode(PHOTO).decode(),
+            b64(PHOTO).rstrip("="),
+            f"data:image/png;base64,{b64(PHOTO)}",
+        ],
+        ids=["line breaks", "URL-safe", "no padding", "data URL"],
+    )
+    def test_every_common_form_is_read(
+        self, detect: Callable[..., httpx.Response], form: str
+    ) -> None:
+        """Base64 is read with line breaks, in the URL-safe alphabet, without padding, and as a data
+        URL."""
+        (photo,) = ok(detect(json={"photos": [{"content": form}]}))["photos"]
+        assert sorted(labels(photo)) == ["blue", "green", "red"]
+
+    @pytest.mark.parametrize("form", ["data:image/png,abc", "data:;base64", "no base64!", "a"])
+    def test_other_text_is_refused_by_its_place(
+        self, detect: Callable[..., httpx.Response], form: str
+    ) -> None:
+        """Text that is no base64 is refused, and the photo named."""
+        photos = [{"content": b64(PHOTO)}, {"content": form}]
+        message = problem(detect(json={"photos": photos}), 400, "invalid_request")
+        assert message == "photos[1].content is no base64."
+
+
+class TestUrls:
+    def test_a_url_takes_the_place_of_content(self, detect: Callable[..., httpx.Response]) -> None:
+        """A photo may be named by its URL, which goes through the egress guard."""
+        message = problem(
+            detect(json={"photos": [{"url": "http://127.0.0.1/one.png"}]}),
+            403,
+            "source_not_allowed",
+        )
+        assert "not allowed" in message
+
+    @pytest.mark.parametrize("photo", [{}, {"content": "", "url": "http://shop.example/a"}])
+    def test_a_photo_has_either_content_or_url(
+        self, detect: Callable[..., httpx.Response], photo: dict[str, str]
+    ) -> None:
+        """A photo with neither, or with both, is refused."""
+        message = problem(detect(json={"photos": [photo]}), 400, "invalid_request")
+        assert message == "photos[0] must have content or url, and not both."
+
+
+class TestScores:
+    def test_faint_detections_are_left_out_by_default(
+        self, http: httpx.Client, serve: Callable[..., str]
+    ) -> None:
+        """Without `min_score` nothing under 0.25 is returned; with 0 everything is."""
+        faint = [Detection("cat", score, Box(0.1, 0.1, 0.4, 0.4)) for score in (0.24, 0.25, 0.9)]
+        url = f"{serve(lambda *_: faint)}/v1/detect"
+        scores = [
+            [
+                each["score"]
+                for each in ok(http.post(url + query, content=PHOTO))["photos"][0]["detections"]
+            ]
+            for query in ("", "?min_score=0")
+        ]
+        assert scores == [[0.9, 0.25], [0.9, 0.25, 0.24]]
+
+    def test_coordinates_have_six_digits(
+        self, http: httpx.Client, serve: Callable[..., str]
+    ) -> None:
+        """Places are rounded to six digits, which is less than a thousandth of a pixel."""
+        box = Box(1 / 3, 0.1, 2 / 3, 0.7)
+        url = serve(lambda *_: [Detection("cat", 0.9, box, polygon=((1 / 3, 1 / 7),))])
+        (photo,) = ok(http.post(f"{url}/v1/detect", content=PHOTO))["photos"]
+        (detection,) = photo["detections"]
+        assert detection["box"]["x0"] == 0.333333
+        assert detection["polygon"] == [[0.333333, 0.142857]]
+
+
 class TestForms:
     def test_the_bytes_of_a_photo_are_a_request(
         self, detect: Callable[..., httpx.Response]

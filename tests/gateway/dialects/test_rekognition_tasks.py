@@ -20,7 +20,7 @@ from gateway.dialects.rekognition.request import read
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Picture
-from providers.detection import WHOLE, Box, Detection, Landmark, Task
+from providers.detection import CONTENT_TYPE, WHOLE, Box, Detection, Landmark, Task
 
 PHOTO = encoded(
     drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
@@ -202,6 +202,8 @@ class TestModeration:
         Detection("Violence", 0.9, WHOLE, details={"parent": "", "level": 1, "version": "7.1"}),
         Detection("Weapons", 0.9, WHOLE, details={"parent": "Violence", "level": 2}),
         Detection("Smoking", 0.3, WHOLE, details={"parent": "Drugs & Tobacco", "level": 2}),
+        Detection("Illustrated", 0.0, WHOLE, CONTENT_TYPE, details={"confidence": 84.0}),
+        Detection("racy", 0.0, WHOLE, details={"graded": True, "likelihood": 0}),
     )
 
     @pytest.fixture(scope="class")
@@ -223,9 +225,14 @@ class TestModeration:
         ]
         assert content["ModerationModelVersion"] == "7.1"
 
+    def test_content_types_are_as_the_vendor_gave_them(self, aws: Any) -> None:
+        """The content types of a photo that was asked about alone are those of the vendor."""
+        content = content_of("DetectModerationLabels", aws.detect_moderation_labels(**MAIN))
+        assert content["ContentTypes"] == [{"Confidence": 84.0, "Name": "Illustrated"}]
+
     def test_min_confidence_decides_which_labels_come(self, aws: Any) -> None:
         """MinConfidence decides which labels are returned."""
-        for min_confidence, count in ((20, 3), (95, 0)):
+        for min_confidence, count in ((0, 3), (20, 3), (95, 0)):
             content = content_of(
                 "DetectModerationLabels",
                 aws.detect_moderation_labels(**MAIN, MinConfidence=min_confidence),

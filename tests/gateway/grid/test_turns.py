@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
-from gateway.grid.turns import TurnQueue
+import pytest
+
+from gateway.grid.turns import TurnQueue, TurnThreads
+from tests.support.waiting import block_until
 
 
 def test_owners_take_turns() -> None:
@@ -50,3 +54,43 @@ def test_a_closed_queue_returns_what_is_left() -> None:
     queue.put("a", "left")
     assert queue.close() == ["left"]
     assert queue.take() is None
+
+
+class TestThreads:
+    def test_a_crowds_work_delays_nobody(self) -> None:
+        """Work of one owner that waits in a long line does not delay another's first."""
+        threads, gate, done = TurnThreads(1, "test"), threading.Event(), []
+        first = threads.submit("crowd", gate.wait)
+        crowd = [threads.submit("crowd", partial(done.append, "crowd")) for _ in range(50)]
+        small = threads.submit("small", partial(done.append, "small"))
+        gate.set()
+        small.result(60)
+        assert done.index("small") <= 1
+        for future in (first, *crowd):
+            future.result(60)
+        threads.close()
+
+    def test_an_error_is_the_result(self) -> None:
+        """What work raises is raised to its owner, and the thread goes on."""
+        threads = TurnThreads(1, "test")
+        with pytest.raises(ZeroDivisionError):
+            threads.submit("one", lambda: 1 / 0).result(60)
+        assert threads.submit("one", lambda: 7).result(60) == 7
+        threads.close()
+
+    def test_cancelled_work_is_not_done(self) -> None:
+        """Work that is cancelled before its turn, or has not begun at the end, is not done."""
+        threads, gate, done = TurnThreads(1, "test"), threading.Event(), []
+        running = threads.submit("one", gate.wait)
+        cancelled = threads.submit("one", partial(done.append, "cancelled"))
+        assert cancelled.cancel()
+        left = threads.submit("two", partial(done.append, "left"))
+        closing = threading.Thread(target=threads.close)
+        closing.start()
+        block_until(left.cancelled)
+        gate.set()
+        closing.join(60)
+        running.result(60)
+        assert done == []
+        assert left.cancelled()
+        assert threads.submit("late", lambda: 1).cancelled()

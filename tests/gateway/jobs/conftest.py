@@ -71,6 +71,7 @@ class JobsHarness:
             way,
             self.enter,
             check_url,
+            lambda url, tenant: None,
             PhotoLimits(max_bytes=100_000),
             Events([self.events]),
             steady(),

@@ -185,7 +185,7 @@ async def test_urls_are_fetched_only_while_there_is_room() -> None:
     room."""
     fetched_ids: list[str] = []
 
-    async def fetch(url: RemotePhoto) -> Photo:
+    async def fetch(url: RemotePhoto, tenant: Tenant) -> Photo:
         fetched_ids.append(url.id)
         return replace(photo(NUMBER_42), id=url.id)
 
