@@ -23,6 +23,7 @@ import yaml
 
 from gateway.testing.pictures import encoded, numbered
 from providers.detection import Box, Detection
+from tests.support.environments import environment, install
 from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.shape import Shape
 
@@ -46,18 +47,6 @@ PACKAGE_DATA = {
 PHOTO = encoded(numbered(7))
 
 slow = pytest.mark.slow
-
-
-def environment(folder: Path) -> Path:
-    """The Python of a new, empty environment, without pip."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-
-
-def install(python: Path, *requirements: str | Path) -> None:
-    """Installs into the environment of that Python, from the index."""
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
-    subprocess.run([*pip, "--disable-pip-version-check", *requirements], check=True)
 
 
 def build(python: Path, source: Path, folder: Path, *targets: str) -> None:

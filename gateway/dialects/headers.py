@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import cast, get_args
 
 from gateway.core.errors import BadRequest, GatewayError
@@ -28,7 +29,8 @@ def quality_of(incoming: Incoming, default: Quality = "target") -> Quality:
 
 
 def retry_after(error: GatewayError) -> dict[str, str]:
-    """The `Retry-After` header in whole seconds; no header where a retry cannot help."""
+    """The `Retry-After` header in whole seconds, rounded up, for nobody shall come too early; no
+    header where a retry cannot help."""
     if error.retry_after_s is None:
         return {}
-    return {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return {"Retry-After": str(max(1, ceil(error.retry_after_s)))}

@@ -9,6 +9,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from gateway.core.errors import GatewayError, NotServed
@@ -85,7 +86,7 @@ class RekognitionDialect:
         status, error_type = rekognition_error(error)
         headers: dict[str, str] = {}
         if error.retry_after_s is not None:
-            headers["x-amz-retry-after"] = str(round(1000 * error.retry_after_s))
+            headers["x-amz-retry-after"] = str(ceil(1000 * error.retry_after_s))
         body = {"__type": error_type, "Code": error_type, "Message": str(error)}
         return _reply(status, body, headers)
 
