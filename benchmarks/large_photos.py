@@ -14,17 +14,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import yaml
@@ -39,6 +41,11 @@ from gateway.testing.redis_server import free_port
 LARGE_SIDE_PX = 7_000
 FORMATS = {"WEBP": "RGB", "PNG": "I;16", "TIFF": "F", "GIF": "L"}
 """By format, the mode of its large photos."""
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "WEBP": {"method": 0, "quality": 80},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
+OWN_PACKAGES = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 ALONE_CALLS = 20
 PAUSE_S = 0.1
 SAMPLE_S = 0.05
@@ -105,7 +112,7 @@ def large_photo(image_format: str, side_px: int) -> bytes:
     mode = FORMATS[image_format]
     image = Image.linear_gradient("L").resize((side_px, side_px))
     out = BytesIO()
-    options = {"method": 0, "quality": 80} if image_format == "WEBP" else {}
+    options = OPTIONS.get(image_format, {})
     converted = image.convert("I").convert("I;16") if mode == "I;16" else image.convert(mode)
     converted.save(out, image_format, **options)
     return out.getvalue()
@@ -117,7 +124,14 @@ async def gateway(imgrid: Path, endpoint: str) -> AsyncIterator[tuple[str, int]]
     port = free_port()
     config = {
         "listen": f"127.0.0.1:{port}",
-        "providers": {"fixed": {"kind": "gateway", "endpoint": endpoint, "canvas": "640x640"}},
+        "providers": {
+            "fixed": {
+                "kind": "gateway",
+                "endpoint": endpoint,
+                "usd_per_image": 0.001,
+                "canvas": "640x640",
+            }
+        },
         "routes": [
             {
                 "task": "objects",
@@ -147,7 +161,8 @@ async def gateway(imgrid: Path, endpoint: str) -> AsyncIterator[tuple[str, int]]
 def _start(imgrid: Path, folder: Path) -> subprocess.Popen[bytes]:
     command = [imgrid, "serve", "--config", "imgrid.yaml"]
     with (folder / "log").open("w") as log:
-        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        # each command has its own packages
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=OWN_PACKAGES)
 
 
 async def _until_ready(url: str) -> None:
