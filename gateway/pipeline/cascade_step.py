@@ -155,7 +155,8 @@ class CascadeStep:
             stage = cascade.reached(entry.stage, step.shape.cells)
             steps = (*entry.steps, replace(step, stage=stage))
             verdict, fused = cascade.conclude(stage, evidence_of(entry.photo, cascade, steps))
-            verdict, detections = self._bounded(verdict, view, stage), tuple(fused)
+            answered_view = view_of(replace(entry, steps=steps), self.routes)
+            verdict, detections = self._bounded(verdict, answered_view, stage), tuple(fused)
         steps = (*entry.steps, replace(step, stage=stage, reason=doubt or verdict.reason))
         now = self.clock()
         if doubt:
@@ -170,7 +171,8 @@ class CascadeStep:
         return self.lanes.at_stage(replace(entry, steps=steps), stage + verdict.skip, now)
 
     def _bounded(self, verdict: Verdict, view: EntryView, stage: int) -> Verdict:
-        """The verdict within the stages that there are and the time that is left."""
+        """The verdict within the stages that there are and the time that is left, on a photo with
+        its steps so far."""
         last_stage = len(view.cascade.stages) - 1
         if stage == last_stage:
             return Verdict(0, "last stage")

@@ -108,7 +108,7 @@ class TestPressure:
         provider = ScriptedProvider(about=about("fake", concurrency=1))
         route = route_of(DOUBTFUL, "1x1", deadline_s=4 * CANVAS_S)
         async with run_pipeline(provider, route) as pipeline:
-            measured(pipeline, canvas_s=3 * CANVAS_S)
+            measured(pipeline, canvas_s=2.5 * CANVAS_S)
             photos = [photo_of_block("red") for _ in range(4)]
             outcomes = await pipeline.answer_each(*photos)
             assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 4
