@@ -151,15 +151,21 @@ class Operations:
             "/healthz",
             tags=["operations"],
             summary="Is the process alive?",
+            operation_id="health",
             response_model=dict[str, str],
         )(_healthz)
         api.get(
-            "/readyz", tags=["operations"], summary="Can a photo be answered?", responses=READINESS
+            "/readyz",
+            tags=["operations"],
+            summary="Can a photo be answered?",
+            responses=READINESS,
+            operation_id="readiness",
         )(self._readyz)
         api.get(
             "/metrics",
             tags=["operations"],
             summary="Prometheus metrics",
+            operation_id="metrics",
             response_class=PlainTextResponse,
         )(self._metrics)
         api.get(
@@ -168,7 +174,7 @@ class Operations:
             summary="What was answered, paid and saved for you",
             openapi_extra={"security": SECURED},
             responses=USAGE,
-            name="_usage",  # a part of the document's operationId
+            operation_id="usage",
         )(tenant_endpoint(self._usage, self.keyring))
 
     async def _readyz(self, _: Request) -> JSONResponse:

@@ -40,6 +40,7 @@ class AzureDialect:
         formats=frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"}),
     )
     openapi = {
+        "operationId": "analyzeImage",
         "tags": ["azure"],
         "summary": "Azure Image Analysis 4.0: objects, people, read, tags, caption, denseCaptions, "
         "smartCrops",

@@ -64,6 +64,7 @@ class GoogleDialect:
         formats=frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"}),
     )
     openapi: Mapping[str, Any] = {
+        "operationId": "annotateImages",
         "tags": ["google"],
         "summary": "Google Cloud Vision: features of up to 16 photos",
         "description": "Give Google's SDK this gateway as api_endpoint and its transport as rest, "

@@ -43,6 +43,7 @@ def detect_operation() -> dict[str, Any]:
         "description": "the same on every try of one call, which is run and billed once",
     }
     return {
+        "operationId": "detect",
         "tags": ["native"],
         "summary": "What is on these photos?",
         "security": SECURED,
