@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route as HttpRoute
 
@@ -16,6 +17,7 @@ from gateway.api.connection_register import ConnectionLimits, ConnectionRegister
 from gateway.api.cross_origin import cors_options
 from gateway.api.endpoint import Endpoint
 from gateway.api.intake import Intake
+from gateway.api.request_record import RequestRecorder
 from gateway.api.resources.documentation import Documentation
 from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
@@ -35,7 +37,10 @@ CLOSE_S = 5.0
 
 def create_app(parts: Parts) -> Starlette:
     """The app around the parts. Its lifespan runs them and closes them in the end."""
-    app = Starlette(lifespan=lambda _: running(parts))
+    app = Starlette(
+        lifespan=lambda _: running(parts),
+        middleware=[Middleware(RequestRecorder, events=parts.events)],
+    )
     app.router.redirect_slashes = False  # SDKs lose a body, or their key, on the way
     app.state.connections = _connections(parts)
     if parts.settings.cors_origins:

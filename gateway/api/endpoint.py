@@ -4,7 +4,7 @@ a reply."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -13,10 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.authenticate import head_of, tenant_of
+from gateway.api.bill import bill_of_refusal, with_bill, with_costs
 from gateway.api.connection_register import identify
 from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, Work, call_of, is_final
 from gateway.api.intake import ClientLeft, Intake, while_connected
 from gateway.api.passthrough import Passthrough, is_final_reply
+from gateway.api.request_record import CLIENT_LEFT, REPEATED, RequestRecord, record_of
 from gateway.api.service import Service
 from gateway.core.errors import BadRequest, GatewayError, TooManyHops
 from gateway.core.events import Events, RequestRefused
@@ -24,8 +26,9 @@ from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
 from gateway.core.question import Forward, ItemAnswer, Question, without_details
 from gateway.dialects.base import Dialect
-from gateway.dialects.headers import DEADLINE_HEADER, quality_of
+from gateway.dialects.headers import DEADLINE_HEADER, REQUEST_ID_HEADERS, quality_of
 from gateway.security.keyring import Keyring
+from providers.detection import Task
 
 log = logging.getLogger("imgrid")
 
@@ -49,55 +52,89 @@ class Endpoint:
 
     async def __call__(self, request: Request) -> Response:
         """The dialect's reply to an HTTP request, or its form of the error."""
+        record = record_of(request)
+        record.dialect = self.dialect.name
         try:
             # one expression, so that no frame here keeps the photos alive
-            reply = await while_connected(request, self.calls.reply(*await self._call(request)))
+            reply = await while_connected(
+                request, self.calls.reply(*await self._call(request, record))
+            )
         except ClientLeft:
-            return Response(status_code=499)
-        except GatewayError as error:
-            self.events.tell(RequestRefused(self.dialect.name, error.code))
-            reply = self.dialect.render_error(error)
-        except Exception:
-            log.exception("a request failed")
-            reply = self.dialect.render_error(GatewayError())
-        return Response(reply.body, reply.status, reply.headers)
+            return Response(status_code=CLIENT_LEFT)
+        except Exception as error:
+            reply = self.refusal(error, record)
+        record.outcome = record.outcome or REPEATED
+        return Response(reply.body, reply.status, self._headers(reply, record))
 
-    async def _call(self, request: Request) -> tuple[ClientCall, Work]:
+    def _headers(self, reply: Reply, record: RequestRecord) -> Mapping[str, str]:
+        """The reply's headers, with the request's id under the name that the vendor's SDKs read.
+        The vendor's own id stays in a reply that was forwarded."""
+        name = REQUEST_ID_HEADERS.get(self.dialect.name)
+        if name is None or name.lower() in map(str.lower, reply.headers):
+            return reply.headers
+        return {**reply.headers, name: record.id}
+
+    def refusal(self, error: Exception, record: RequestRecord) -> Reply:
+        """The reply to a request that ended with an exception, which is told and logged."""
+        if isinstance(error, GatewayError):
+            self.events.tell(RequestRefused(self.dialect.name, error.code))
+        else:
+            log.error("a request failed", exc_info=error)
+            error = GatewayError()
+        bill = bill_of_refusal(error)
+        record.ended(error.code, bill)
+        return with_bill(self.dialect.render_error(error), bill)
+
+    async def _call(self, request: Request, record: RequestRecord) -> tuple[ClientCall, Work]:
         head = head_of(request)
         tenant = self.tenant(head)  # before a stranger's body takes up room
         incoming = replace(head, body=await self.intake.read(request, tenant.name))
         tenant = self.tenant(incoming)
         identify(request)
-        return self._call_of(await self.intake.inflated(incoming), tenant)
+        return self._call_of(await self.intake.inflated(incoming), tenant, record)
 
     def tenant(self, incoming: Incoming) -> Tenant:
         """The tenant of a request; its body need not be read yet. Raises Unauthenticated."""
         return tenant_of(incoming, self.dialect, self.keyring)
 
-    def call(self, incoming: Incoming, deadline_s: float = inf) -> tuple[ClientCall, Work]:
-        """The call that a request is a try of, and the work that answers it. No photo is given more
-        time than `deadline_s`.
+    def call(
+        self, incoming: Incoming, record: RequestRecord, deadline_s: float = inf
+    ) -> tuple[ClientCall, Work]:
+        """The call that a request is a try of, and the work that answers it and fills in its
+        record. No photo is given more time than `deadline_s`.
 
         Raises Unauthenticated or BadRequest.
         """
-        return self._call_of(incoming, self.tenant(incoming), deadline_s)
+        return self._call_of(incoming, self.tenant(incoming), record, deadline_s)
 
     def _call_of(
-        self, incoming: Incoming, tenant: Tenant, deadline_s: float = inf
+        self,
+        incoming: Incoming,
+        tenant: Tenant,
+        record: RequestRecord,
+        deadline_s: float = inf,
     ) -> tuple[ClientCall, Work]:
+        record.tenant = tenant.name
         call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
-        return call, partial(self._reply, incoming, tenant, deadline_s)
+        return call, partial(self._reply, incoming, tenant, record, deadline_s)
 
-    async def _reply(self, incoming: Incoming, tenant: Tenant, deadline_s: float) -> FirstReply:
+    async def _reply(
+        self, incoming: Incoming, tenant: Tenant, record: RequestRecord, deadline_s: float
+    ) -> FirstReply:
         request = self.dialect.parse(incoming)
         if isinstance(request, Forward):
-            reply = await self.passthrough.reply(request, incoming, tenant, self.dialect.name)
-            return FirstReply(reply, is_final_reply(reply))
+            record.task = Task.EXTRAS
+            reply, bill = await self.passthrough.reply(request, incoming, tenant, self.dialect.name)
+            record.ended("ok" if reply.status < 400 else "vendor_error", bill)
+            return FirstReply(with_bill(reply, bill), is_final_reply(reply))
         question = _with_deadline(_with_headers(request, incoming), deadline_s)
+        record.task = _tasks_of(question)
         # The question holds the photos: while they wait, their base64 is not held as well.
         del incoming, request
         answers = await self.service.answer(question, tenant, self.dialect)
-        return FirstReply(self._rendered(question, answers), is_final(answers))
+        record.answered(answers)
+        reply = with_costs(self._rendered(question, answers), answers)
+        return FirstReply(reply, is_final(answers))
 
     def _rendered(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
         try:
@@ -108,6 +145,12 @@ class Endpoint:
         except Exception:  # what was paid for is not withheld because of an odd detail
             log.exception("an answer cannot be rendered with its details")
             return self.dialect.render(question, [without_details(each) for each in answers])
+
+
+def _tasks_of(question: Question) -> str:
+    """The names of all tasks of a question, with commas."""
+    tasks = {request.task.value for item in question.items for request in item.requests}
+    return ",".join(sorted(tasks))
 
 
 def _with_headers(question: Question, incoming: Incoming) -> Question:

@@ -7,7 +7,6 @@ It runs in the event loop of the app and stops before the app does; calls under 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,12 +15,11 @@ from typing import Any
 
 from gateway.api.descriptors import raise_descriptor_limit
 from gateway.api.endpoint import Endpoint
-from gateway.core.errors import BadRequest, Busy, GatewayError, TooSlow
-from gateway.core.events import RequestRefused
+from gateway.api.request_record import ID_HEADER, REPEATED, RequestRecord
+from gateway.core.errors import BadRequest, Busy, TooSlow
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.fair_share import FairSlots
-
-log = logging.getLogger("imgrid")
+from gateway.core.request_id import REQUEST_ID, request_id_of
 
 MAX_STREAMS = 100
 """Calls under way on one connection; client libraries queue further ones."""
@@ -34,6 +32,8 @@ KEEPALIVE_MS = 20_000
 ANSWER_SHARE = 0.95
 """The share of a client's own deadline that its photos get; the rest is for the way back."""
 DETAILS = "grpc-status-details-bin"
+CANCELLED = 1
+"""gRPC's code of a call whose client left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,27 +130,42 @@ class GrpcServer:
 
     async def _call(self, messages: Any, context: Any) -> bytes:
         """The reply to one call. gRPC cancels it when the client leaves or its deadline passes."""
-        dialect = self._endpoint.dialect
+        record = RequestRecord(
+            request_id_of(_id_of(context.invocation_metadata())),
+            dialect=self._endpoint.dialect.name,
+        )
+        REQUEST_ID.set(record.id)  # a call has a task of its own
+        status = CANCELLED
         try:
-            reply = await self._reply(messages, context)
-        except GatewayError as error:
-            self._endpoint.events.tell(RequestRefused(dialect.name, error.code))
-            reply = dialect.render_error(error)
-        except Exception:
-            log.exception("a call failed")
-            reply = dialect.render_error(GatewayError())
+            reply = await self._answer(messages, context, record)
+            status = reply.status
+        finally:
+            self._endpoint.events.tell(record.event(status))
+        metadata = _metadata(reply, record)
         if reply.status:
-            await _abort(context, reply)
-        context.set_trailing_metadata(tuple(reply.headers.items()))
+            await _abort(context, reply, metadata)
+        context.set_trailing_metadata(metadata)
         return reply.body
 
-    async def _reply(self, messages: Any, context: Any) -> Reply:
+    async def _answer(self, messages: Any, context: Any, record: RequestRecord) -> Reply:
+        try:
+            reply = await self._reply(messages, context, record)
+        except asyncio.CancelledError:
+            record.ended("client_left", None)
+            raise
+        except Exception as error:
+            return self._endpoint.refusal(error, record)
+        record.outcome = record.outcome or REPEATED
+        return reply
+
+    async def _reply(self, messages: Any, context: Any, record: RequestRecord) -> Reply:
         head = self._head(context)
         tenant = self._endpoint.tenant(head)  # before a stranger's message takes up room
         # one expression, so that no frame here keeps the photos alive
         return await self._endpoint.calls.reply(
             *self._endpoint.call(
                 replace(head, body=await self._read(messages, tenant.name)),
+                record,
                 self._deadline_s(context),
             )
         )
@@ -195,12 +210,26 @@ class GrpcServer:
             self._reading_slots.release(tenant)
 
 
-async def _abort(context: Any, reply: Reply) -> None:
+def _id_of(metadata: Any) -> str | None:
+    """The id that the client gave its call, if any."""
+    return next((value for name, value in metadata or () if name == ID_HEADER.lower()), None)
+
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def _metadata(reply: Reply, record: RequestRecord) -> Metadata:
+    """The reply's headers and those of every answer. Names of metadata are in lower case."""
+    pairs = (*reply.headers.items(), *record.headers.items())
+    return tuple((name.lower(), value) for name, value in pairs)
+
+
+async def _abort(context: Any, reply: Reply, metadata: Metadata) -> None:
     """Ends the call with an error. The reply's body is its google.rpc.Status. Raises the exception
     that ends a call."""
     import grpc
     from google.rpc.status_pb2 import Status
 
     code = next(each for each in grpc.StatusCode if each.value[0] == reply.status)
-    metadata = (*reply.headers.items(), (DETAILS, reply.body))
-    await context.abort(code, Status.FromString(reply.body).message, metadata)
+    details = (DETAILS, reply.body)
+    await context.abort(code, Status.FromString(reply.body).message, (*metadata, details))

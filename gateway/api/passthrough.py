@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from gateway.api.bill import Bill
 from gateway.core.errors import NotServed
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Route, Tenant
@@ -33,8 +34,11 @@ class Passthrough:
     prices: Mapping[str, Price]
     charge: Callable[[Charges], None]
 
-    async def reply(self, call: Forward, incoming: Incoming, tenant: Tenant, dialect: str) -> Reply:
-        """The vendor's reply as it came, errors included. Its bill is charged to the tenant.
+    async def reply(
+        self, call: Forward, incoming: Incoming, tenant: Tenant, dialect: str
+    ) -> tuple[Reply, Bill | None]:
+        """The vendor's reply as it came, errors included, and its bill, which is charged to the
+        tenant. No bill is known of an error.
 
         Raises NotServed where no route allows the tenant this operation, and the translation of a
         ProviderError.
@@ -51,9 +55,11 @@ class Passthrough:
         except asyncio.CancelledError:  # the client left: the vendor may bill the call all the same
             self._charge_unknown(call, tenant)
             raise
-        if answer.status < 300:
-            self.charge({tenant.name: self._bill(route, call.images)})
-        return Reply(answer.status, answer.body, answer.headers)
+        reply = Reply(answer.status, answer.body, answer.headers)
+        if answer.status >= 300:
+            return reply, None
+        self.charge({tenant.name: self._bill(route, call.images)})
+        return reply, Bill(call.images, 0)
 
     def _charge_unknown(self, call: Forward, tenant: Tenant) -> None:
         self.charge({tenant.name: Account(photos=call.images, unknown=call.images)})

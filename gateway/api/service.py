@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast, get_args
@@ -19,6 +18,7 @@ from gateway.core.events import Events, RequestRefused
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import Outcome, Photo, Quality, Route, Tenant, Way
 from gateway.core.question import Item, ItemAnswer, Question, Source, TaskRequest
+from gateway.core.request_id import new_photo_id
 from gateway.dialects.base import DialectSpec
 from gateway.intake.admission import admit
 from gateway.pipeline.scheduler import Scheduler
@@ -177,7 +177,7 @@ class Service:
         if isinstance(data, GatewayError):
             raise data
         data = await fetch(data.url) if isinstance(data, Source) else data
-        return admit(uuid.uuid4().hex, data, limits, self.photo_limits)
+        return admit(new_photo_id(), data, limits, self.photo_limits)
 
     # -- answers
 
@@ -195,7 +195,7 @@ class Service:
             if isinstance(photo, Photo) and not isinstance(photo_ways, GatewayError):
                 for way in photo_ways.values():
                     if isinstance(way, Way):
-                        copy = replace(photo, id=uuid.uuid4().hex, hops=question.hops)
+                        copy = replace(photo, id=new_photo_id(), hops=question.hops)
                         scheduled.append((copy, way))
         outcomes: Iterator[Outcome] = iter(())
         if scheduled:

@@ -109,6 +109,25 @@ class RequestRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """A request has its answer, with the HTTP status or gRPC's code, `elapsed_s` after it came.
+
+    `tenant`, `dialect` and `task` are empty as far as they did not become known. `billed` is in
+    images, None where that is not known.
+    """
+
+    id: str
+    tenant: str
+    dialect: str
+    task: str
+    photos: int
+    outcome: str
+    status: int
+    elapsed_s: float
+    billed: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CallRepeated:
     """A repeated call was answered by the run that an earlier try had begun."""
 
@@ -219,6 +238,7 @@ Event = (
     | StageSkipped
     | Settled
     | RequestRefused
+    | RequestEnded
     | CallRepeated
     | PhotoAbandoned
     | LoopFailed

@@ -14,6 +14,9 @@ DEADLINE_HEADER = "x-imgrid-deadline-ms"
 QUESTION_HEADERS = ("content-type", QUALITY_HEADER, DEADLINE_HEADER)
 """Headers that can change the answer to a body, in dialects that read them."""
 
+REQUEST_ID_HEADERS = {"rekognition": "x-amzn-RequestId", "azure": "apim-request-id"}
+"""By dialect: the header in which the vendor's SDKs look for the id of a request."""
+
 
 def quality_of(incoming: Incoming, default: Quality = "target") -> Quality:
     """The quality that the request's header names. Raises BadRequest for an unknown one."""

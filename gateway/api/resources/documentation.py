@@ -1,5 +1,9 @@
 """`/docs` and `/openapi.json`. FastAPI makes them, and is imported with the first request for one,
-because the import takes as long as a quarter of the gateway's start."""
+because the import takes as long as a quarter of the gateway's start.
+
+The page's script and style come from the package fastapi-offline, so that the page needs no network
+and tells no other host who reads it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,14 @@ from starlette.types import Receive, Scope, Send
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-PATHS = ("/openapi.json", "/docs", "/docs/oauth2-redirect")
+STATIC = "/docs/static"
+FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png")
+PATHS = (
+    "/openapi.json",
+    "/docs",
+    "/docs/oauth2-redirect",
+    *(f"{STATIC}/{file}" for file in FILES),
+)
 
 
 @dataclass
@@ -39,11 +50,13 @@ class Documentation:
         await self.api(scope, receive, send)
 
     def _make_api(self) -> FastAPI:
-        from fastapi import FastAPI
+        from fastapi_offline import FastAPIOffline
 
         from gateway.api.resources.openapi import describe
 
-        api = FastAPI(title="ImGrid gateway", version="1", redoc_url=None)
+        api: FastAPI = FastAPIOffline(
+            title="ImGrid gateway", version="1", redoc_url=None, static_url=STATIC
+        )
         self.describe_operations(api)
         describe(api)
         return api

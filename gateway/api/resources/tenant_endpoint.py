@@ -11,6 +11,7 @@ from starlette.responses import Response
 from gateway.api.authenticate import head_of, tenant_of
 from gateway.api.connection_register import identify
 from gateway.api.intake import ClientLeft
+from gateway.api.request_record import record_of
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Reply
 from gateway.core.model import Tenant
@@ -34,17 +35,22 @@ def tenant_endpoint(
     """
 
     async def endpoint(request: Request) -> Response:
+        record = record_of(request)
+        record.dialect = DIALECT.name
         try:
             tenant = tenant_of(head_of(request), DIALECT, keyring)
+            record.tenant = tenant.name
             identify(request)
             return await handler(request, tenant)
         except ClientLeft:
             return Response(status_code=499)
         except GatewayError as error:
             on_refusal(error)
+            record.outcome = error.code
             return http_response(DIALECT.render_error(error))
         except Exception:
             log.exception("a request failed")
+            record.outcome = GatewayError.code
             return http_response(DIALECT.render_error(GatewayError()))
 
     return endpoint

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/rekognition/latest/APIReference/Welcome.html
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil
@@ -92,8 +91,7 @@ class RekognitionDialect:
 
 
 def _reply(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    request_id = {"x-amzn-RequestId": str(uuid.uuid4())}
-    return json_reply(status, body, {**request_id, **(headers or {})}, content_type=CONTENT_TYPE)
+    return json_reply(status, body, headers, content_type=CONTENT_TYPE)
 
 
 DIALECT = RekognitionDialect()

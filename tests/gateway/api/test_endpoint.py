@@ -28,6 +28,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from gateway.api.intake import ClientLeft, Intake
+from gateway.api.resources import documentation
 from gateway.api.resources.health import ReadinessProbe
 from gateway.app import create_app
 from gateway.core.errors import Busy, TooSlow
@@ -282,7 +283,7 @@ class TestOpenness:
         reply = serve().post("/v1/detect", content=PHOTO, headers=headers)
         assert reply.status_code == (200 if is_accepted else 401)
 
-    OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/oauth2-redirect"}
+    OPEN = {"/healthz", "/readyz", "/metrics", *documentation.PATHS}
 
     def test_every_closed_route_needs_a_key(
         self, serve: Callable[..., httpx.Client], tmp_path: Path

@@ -99,6 +99,24 @@ class TestCalls:
         corner = answer.localized_object_annotations[0].bounding_poly.normalized_vertices[0]
         assert (corner.x, corner.y) == (pytest.approx(0.1, abs=0.02), pytest.approx(0.1, abs=0.02))
 
+    def test_metadata_at_the_end_say_id_bill_and_times(
+        self, channel: Callable[[str], grpc.Channel], gateway: str
+    ) -> None:
+        """Trailing metadata hold what HTTP answers have as headers, of a refusal too; the id that
+        a client gave is kept."""
+        call = channel(gateway).unary_unary(PATH)
+        sent = (("x-request-id", "edge-7"),)
+        _, answered = call.with_call(message(image_request(PHOTO)), metadata=sent)
+        metadata = dict(answered.trailing_metadata())
+        assert metadata["x-request-id"] == "edge-7"
+        assert (metadata["x-imgrid-billed"], metadata["x-imgrid-saved"]) == ("1", "0")
+        times = [value for name, value in answered.trailing_metadata() if name == "server-timing"]
+        assert [time.partition(";")[0] for time in times] == ["wait", "total"]
+        with pytest.raises(grpc.RpcError) as refused:
+            call(b"no message", metadata=sent)
+        metadata = dict(refused.value.trailing_metadata())
+        assert (metadata["x-request-id"], metadata["x-imgrid-billed"]) == ("edge-7", "0")
+
     def test_each_image_is_answered_in_its_place(
         self, sdk: Callable[[str], vision.ImageAnnotatorClient], gateway: str
     ) -> None:

@@ -20,7 +20,17 @@ from starlette.routing import BaseRoute, Mount, Route
 from gateway.app import create_app
 from gateway.testing.gateway import parts_of
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN = {
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/docs",
+    "/docs/oauth2-redirect",
+    "/docs/static/favicon.png",
+    "/docs/static/swagger-ui-bundle.js",
+    "/docs/static/swagger-ui.css",
+    "/openapi.json",
+}
 """Paths that orchestrators, scrapers and readers of the API's description ask without a key: see
 docs/operations.md."""
 
