@@ -161,6 +161,7 @@ def server(
         port=port,
         http=cast(Any, partial(HttpConnection, register, tls_context(tls) if tls else None)),
         ws="none",
+        log_config=None,  # its records go where all others go
         log_level="warning",
         access_log=False,
         server_header=False,

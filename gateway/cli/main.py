@@ -52,21 +52,15 @@ def main() -> None:
 @paragraph_help
 def serve(config: ConfigFile = DEFAULT_FILE) -> None:
     """Start the gateway."""
-    import logging
-
-    from rich.logging import RichHandler
-
     from gateway import app as composition
     from gateway.api.server import StopTimes
     from gateway.api.server import serve as serve_app
     from gateway.cli.greeting import greeting
+    from gateway.cli.log_output import start_log
     from gateway.wiring.parts import build
 
     parts = build(read(config), config)
-    logging.basicConfig(
-        level="INFO", format="%(message)s", handlers=[RichHandler(console=err, show_path=False)]
-    )
-    logging.getLogger("imgrid").setLevel(parts.settings.log_level)
+    start_log(parts.settings.log_format, parts.settings.log_level)
     serve_app(
         composition.create_app(parts),
         parts.settings.host,

@@ -81,6 +81,9 @@ class Settings(BaseModel):
         description="how long the port answers after SIGTERM, while /readyz says it will not",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = Field(
+        "text", description="of the log where no terminal shows it: one line a record"
+    )
     threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing"
     )

@@ -171,7 +171,9 @@ class Renderer:
             ready = self._draw_later(photo, size, border, owner=owner)
         if not ready.image.done():
             # awaited itself, a tile that `drop` cancels would cancel the whole canvas
-            await asyncio.wait([asyncio.wrap_future(ready.image)])
+            drawing = asyncio.wrap_future(ready.image)
+            drawing.add_done_callback(_retrieve)
+            await asyncio.wait([drawing])
         if ready.image.cancelled():
             return GatewayError("The photo's client went away.")
         error = ready.image.exception()
@@ -192,6 +194,12 @@ class Renderer:
         self._tilers.close()
         self._composers.shutdown(cancel_futures=True)
         self._large_decoder.close()
+
+
+def _retrieve(drawing: asyncio.Future[Image.Image]) -> None:
+    """Reads the exception of a photo that cannot be drawn, which asyncio would log else."""
+    if not drawing.cancelled():
+        drawing.exception()
 
 
 def _bytes_of(size: Size) -> int:

@@ -1,4 +1,4 @@
-"""The listener that logs failures and refusals for the operator, one line each.
+"""The listener that logs for the operator: a line for each request, and what begins and ends.
 
 It logs no bytes of photos, and no URLs with queries.
 """
@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gateway.core.clock import Clock
 from gateway.core.events import (
     BreakerChanged,
     CallFailed,
@@ -18,35 +19,97 @@ from gateway.core.events import (
     FellBack,
     GroupsChanged,
     LevelChanged,
-    LoopFailed,
+    RequestEnded,
     Settled,
 )
+from gateway.core.outage_log import OutageLog
+from gateway.observe.log_format import with_fields
+from providers.errors import PictureRefused
 from thresholds.shape import ALONE
 
 log = logging.getLogger("imgrid")
 
 
-def write(event: Event) -> None:
-    """Logs an event, if its kind is logged at all."""
-    writer = _WRITERS.get(type(event))
-    if writer is not None:
-        writer(event)
+class EventLog:
+    """Writes events to the log, if their kind is logged at all. Holds the outages of providers."""
 
+    def __init__(self, clock: Clock) -> None:
+        self._outages = OutageLog(clock)
+        self._writers: Mapping[type[Any], Callable[[Any], None]] = {
+            **_WRITERS,
+            BreakerChanged: self._breaker_changed,
+            CallFailed: self._call_failed,
+            CanvasAnswered: self._canvas_answered,
+            FellBack: self._fell_back,
+        }
 
-def _call_failed(event: CallFailed) -> None:
-    log.warning("provider %s: %s: %s", event.provider, event.reason, event.message)
+    def __call__(self, event: Event) -> None:
+        writer = self._writers.get(type(event))
+        if writer is not None:
+            writer(event)
 
+    def _call_failed(self, event: CallFailed) -> None:
+        """Logs a failed call; a picture that a provider refuses is no outage."""
+        if isinstance(event.error, PictureRefused):
+            log.info("provider %s: %s: %s", event.provider, event.reason, event.message)
+            return
+        message = f"{event.reason}: {event.message}"
+        self._outages.failed(_name(event.provider), event.reason, message)
 
-def _breaker_changed(event: BreakerChanged) -> None:
-    if event.state == "open":
-        log.warning(
-            "provider %s: too many of its last calls failed; nothing is sent to it for %.0f s",
-            event.provider,
-            event.open_s,
+    def _breaker_changed(self, event: BreakerChanged) -> None:
+        name = _name(event.provider)
+        if event.state == "open":
+            self._outages.failed(
+                name,
+                "open",
+                "too many of its last calls failed; nothing is sent to it for "
+                f"{event.open_s:.0f} s",
+            )
+        elif event.state == "closed":
+            self._outages.worked(name, is_over=True)
+        else:
+            log.debug("%s: tried again", name)
+
+    def _fell_back(self, event: FellBack) -> None:
+        self._outages.failed(
+            _name(event.provider),
+            f"fallback {event.entry.lane.provider}",
+            f"{event.reason}: photos go to {event.entry.lane.provider}, such as "
+            f"{event.entry.photo.id}",
         )
-    else:
-        change = "tried again" if event.state == "probing" else "well again"
-        log.warning("provider %s: %s", event.provider, change)
+
+    def _canvas_answered(self, event: CanvasAnswered) -> None:
+        self._outages.worked(_name(event.lane.provider))
+        _write_canvas(event)
+
+
+def _name(provider: str) -> str:
+    return f"provider {provider}"
+
+
+def _request_ended(event: RequestEnded) -> None:
+    """Writes the access line of a request. Requests of orchestrators and scrapers, which have no
+    dialect, are logged for debugging only."""
+    fields = {
+        "id": event.id,
+        "tenant": event.tenant,
+        "dialect": event.dialect,
+        "task": event.task,
+        "photos": event.photos,
+        "outcome": event.outcome,
+        "status": event.status,
+        "ms": round(1000 * event.elapsed_s, 1),
+        "billed": event.billed if event.billed is None else round(event.billed, 6),
+    }
+    text = " ".join(f"{name}={_word(value)}" for name, value in fields.items())
+    level = logging.INFO if event.dialect or event.status >= 400 else logging.DEBUG
+    log.log(level, "request %s", text, extra=with_fields(fields))
+
+
+def _word(value: Any) -> str:
+    """The value as one word: `-` for nothing, in quotes where it has spaces."""
+    text = "-" if value in (None, "") else str(value)
+    return repr(text) if " " in text else text
 
 
 def _connections_exhausted(event: ConnectionsExhausted) -> None:
@@ -63,20 +126,6 @@ def _connections_exhausted(event: ConnectionsExhausted) -> None:
             "limit (ulimit -n), or lower limits.max_connections and providers' concurrency",
             event.limit,
         )
-
-
-def _fell_back(event: FellBack) -> None:
-    log.info(
-        "photo %s: %s is asked, not %s: %s",
-        event.entry.photo.id,
-        event.entry.lane.provider,
-        event.provider,
-        event.reason,
-    )
-
-
-def _loop_failed(event: LoopFailed) -> None:
-    log.error("loop: %s", event.message)
 
 
 def _level_changed(event: LevelChanged) -> None:
@@ -112,9 +161,10 @@ def _groups_changed(event: GroupsChanged) -> None:
 
 
 def _settled(event: Settled) -> None:
-    """Logs a photo that failed."""
+    """Logs a photo that failed. That of a waiting client is in its request's line too."""
     if event.outcome.error is not None:
-        log.info(
+        log.log(
+            logging.INFO if event.entry.job else logging.DEBUG,
             "photo %s of %s: %s",
             event.entry.photo.id,
             event.entry.tenant,
@@ -122,7 +172,7 @@ def _settled(event: Settled) -> None:
         )
 
 
-def _canvas_answered(event: CanvasAnswered) -> None:
+def _write_canvas(event: CanvasAnswered) -> None:
     if event.dropped:
         log.warning(
             "provider %s: %d detections of canvas %s were dropped: no finite numbers near the "
@@ -142,13 +192,9 @@ def _canvas_answered(event: CanvasAnswered) -> None:
 
 
 _WRITERS: Mapping[type[Any], Callable[[Any], None]] = {
-    BreakerChanged: _breaker_changed,
-    CallFailed: _call_failed,
-    CanvasAnswered: _canvas_answered,
     ConnectionsExhausted: _connections_exhausted,
-    FellBack: _fell_back,
     GroupsChanged: _groups_changed,
     LevelChanged: _level_changed,
-    LoopFailed: _loop_failed,
+    RequestEnded: _request_ended,
     Settled: _settled,
 }

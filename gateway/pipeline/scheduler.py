@@ -7,7 +7,6 @@ canvas ends the loop.
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError, Stopping
 from gateway.core.events import BreakerChanged, Event, Events, LoopFailed
 from gateway.core.model import Outcome, Photo, Route, Tenant, Way
+from gateway.core.outage_log import OutageLog
 from gateway.ledger.accounts import Charges
 from gateway.pipeline.background import BackgroundTasks
 from gateway.pipeline.cascade_step import CascadeStep
@@ -34,8 +34,7 @@ from providers.detection import BOXED
 from thresholds.shape import ALONE
 from thresholds.variants import TARGET
 
-log = logging.getLogger("imgrid")
-
+LOOP = "the loop"
 PAUSE_AFTER_FAILURE_S = 0.2
 DRAIN_CHECK_S = 0.1
 
@@ -75,6 +74,7 @@ class Scheduler:
         self._fetch_step = fetch_step
         self._background = background
         self._events = events
+        self._outages = OutageLog(clock)
         self._clock = clock
         self._canvases = BackgroundTasks()
         self._wake = asyncio.Event()
@@ -134,11 +134,13 @@ class Scheduler:
             while True:
                 try:
                     wake_at = await self._start_due()
+                    self._outages.worked(LOOP)
                     await self._sleep(wake_at)
                 except BufferAway:
                     await asyncio.sleep(BUFFER_PAUSE_S)  # the clients are told by `lost`
                 except Exception as error:
-                    log.exception("the loop failed and goes on")
+                    fault = type(error).__name__
+                    self._outages.failed(LOOP, fault, f"failed and goes on: {fault}", error=error)
                     self._events.tell(LoopFailed(repr(error)))
                     await asyncio.sleep(PAUSE_AFTER_FAILURE_S)
 

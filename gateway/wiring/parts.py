@@ -20,7 +20,7 @@ from gateway.core.model import Route
 from gateway.dialects.base import Dialect
 from gateway.jobs.service import Jobs
 from gateway.jobs.webhooks.deliverer import Deliverer
-from gateway.observe import log
+from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.security.keyring import Keyring
 from gateway.store.buffer import Buffer
@@ -98,7 +98,7 @@ def build(
     translator = load_translator(config, file)
     network = open_network(config, file)
     pipeline = make_pipeline(routing, stores, sources=network.sources, events=events, clock=clock)
-    _register(events, metrics, listeners, pipeline)
+    _register(events, metrics, [EventLog(clock), *listeners], pipeline)
     secrets = signing_secrets(config, file)
     service = make_service(routing, pipeline, network=network, translator=translator, events=events)
     parts = Parts(
@@ -135,6 +135,6 @@ def _register(
     events: Events, metrics: Metrics, listeners: Sequence[Listener], pipeline: Pipeline
 ) -> None:
     """Registers every listener to events, and reports the first group sizes to them."""
-    events.listeners += [metrics, log.write, *listeners]
+    events.listeners += [metrics, *listeners]
     events.listeners += [pipeline.group_sizer, pipeline.drift_monitor]
     pipeline.group_sizer.tell_initial()

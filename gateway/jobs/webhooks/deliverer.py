@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from gateway.core.clock import Clock, steady
 from gateway.core.errors import GatewayError
 from gateway.core.events import DeliveryResult, Events, WebhookAttempted
+from gateway.core.outage_log import OutageLog
 from gateway.jobs.webhooks import signing
 from gateway.security.egress import FetchFailed, UrlRefused
 from gateway.store.jobs import PER_HOST, Delivery, DeliveryStore, host_of
 
 log = logging.getLogger("imgrid")
 
+CLAIMS = "claiming deliveries of webhooks"
 PAUSES_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 """Pauses between attempts; after the last attempt a delivery is dead. The example schedule of the
 Standard Webhooks specification."""
@@ -126,6 +128,7 @@ class Deliverer:
         self._clock = clock or steady()
         self._wall_clock = wall_clock
         self._rng = rng or random.Random()
+        self._outages = OutageLog(self._clock)
         self._woken = asyncio.Event()
         self._slots = asyncio.Semaphore(self._pace.concurrency)
         self._hosts: dict[str, _Host] = {}
@@ -155,8 +158,9 @@ class Deliverer:
         try:
             deliveries = await self._store.claim(now, self._pace.lease_s, self._pace.concurrency)
         except Exception as error:
-            _log_error("deliveries cannot be claimed", error)
+            self._claim_failed(error)
             return False
+        self._outages.worked(CLAIMS, is_over=True)
         for delivery in deliveries:
             name = host_of(delivery.url)
             host = self._hosts.setdefault(name, _Host(asyncio.Semaphore(self._pace.per_host)))
@@ -164,6 +168,12 @@ class Deliverer:
                 host.claimed += 1
                 tasks.create_task(self._deliver(delivery, name, now + self._pace.max_wait_s))
         return bool(deliveries)
+
+    def _claim_failed(self, error: Exception) -> None:
+        is_bug = not isinstance(error, GatewayError)
+        self._outages.failed(
+            CLAIMS, type(error).__name__, str(error), error=error if is_bug else None
+        )
 
     async def _deliver(self, delivery: Delivery, host_name: str, latest: float) -> None:
         """Makes an attempt when the host, the tenant and the deliverer have one free; after

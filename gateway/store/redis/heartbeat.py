@@ -94,6 +94,8 @@ class Heartbeat:
         await self.inbox.read()
         await self._tidy()
         await self._probe_write()
+        if self.problem:
+            log.warning("the shared buffer is there again")
         self.problem = ""
         self._replica.notify_changed()
 

@@ -139,6 +139,8 @@ class SqliteJournal:
                 error,
                 exc_info=None if isinstance(error, GatewayError) else error,
             )
+        if error is None and self.problem:
+            log.warning("the ledger is written to its file again")
         self.problem = "" if error is None else f"kept in memory, not in jobs.file: {error}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
+from gateway.core.clock import steady
 from gateway.core.errors import BadFormat
 from gateway.core.events import (
     BreakerChanged,
@@ -22,7 +23,7 @@ from gateway.core.events import (
     PhotoCompared,
     RequestRefused,
 )
-from gateway.observe import log
+from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from providers.errors import Throttled
 from thresholds.drift import Record
@@ -269,10 +270,9 @@ def test_only_groups_that_stop_or_resume_are_warnings(
     """The log warns when groups stop paying or pay again; another group size is no warning."""
     caplog.set_level("INFO", "imgrid")
     was = Shape.parse(before) if before else None
-    log.write(GroupsChanged("moderation", Shape.parse(shape), 0.02, 0.4, "because", was))
+    write = EventLog(steady())
+    write(GroupsChanged("moderation", Shape.parse(shape), 0.02, 0.4, "because", was))
     (record,) = caplog.records
     assert (record.levelname, "because" in record.message) == (level, True)
-    log.write(
-        GroupsChanged("moderation", Shape.parse(shape), 0.03, 0.4, "because", Shape.parse(shape))
-    )
+    write(GroupsChanged("moderation", Shape.parse(shape), 0.03, 0.4, "because", Shape.parse(shape)))
     assert len(caplog.records) == 1
