@@ -62,15 +62,17 @@ $(JS)/node_modules/.ready: $(JS)/package-lock.json
 	  touch $@; \
 	fi
 
-# Without PHOTOS and MODEL: text on drawn signs; and, where sample photos and a detector lie beside, objects as well.
+# Without PHOTOS and MODEL: text on drawn signs, and drawn things on tables; where sample photos and a detector lie
+# beside, objects on those as well.
 ifdef PHOTOS
 demo: install
 	$(BIN)/imgrid demo --photos '$(PHOTOS)' --model '$(MODEL)' $(if $(LABELS),--labels '$(LABELS)')
 else
 demo: install ## many clients through a gateway here, what was billed, and a page with every canvas: demo-out/
 	$(BIN)/imgrid demo
+	$(BIN)/imgrid demo --task objects
 ifneq ($(wildcard $(SHARED)/models/yolox_nano.onnx),)
-	$(BIN)/imgrid demo --photos $(SHARED)/data/voc-dev/images --model $(SHARED)/models/yolox_nano.onnx
+	$(BIN)/imgrid demo --photos $(SHARED)/data/voc-dev/images --model $(SHARED)/models/yolox_nano.onnx --out demo-out/photos
 endif
 endif
 

@@ -1,7 +1,7 @@
 """The wheel and the sdist as pip installs them, and plugins of other distributions beside them.
 
-What docs/extending.md shows is taken from the page and installed with the wheel in an environment
-of its own. Packages come from the index that pip is configured for.
+What README.md and docs/extending.md show is taken from the page and run with the wheel in an
+environment of its own. Packages come from the index that pip is configured for.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import httpx
 import pytest
 import yaml
 
+from gateway.demo.signs import draw
 from gateway.testing.pictures import encoded, numbered
+from gateway.testing.redis_server import free_port
 from providers.detection import Box, Detection
 from tests.support.environments import environment, install
 from thresholds.fusion.looks import Evidence, Look, PhotoFacts
@@ -39,7 +41,7 @@ PACKAGE_DATA = {
     "Lua scripts": "gateway/store/redis/lua/**/*.lua",
     "the schema of the jobs' file": "gateway/store/sqlite/schema.sql",
     "pages": "gateway/**/*.html",
-    "the example of a configuration": "gateway/**/example.yaml",
+    "examples of a configuration": "gateway/cli/examples/*.yaml",
     "names of things": "gateway/vocabulary/**/*.yaml",
     "marks of typed packages": "*/py.typed",
 }
@@ -222,6 +224,48 @@ def test_the_documented_provider_passes_the_conformance_suite(
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None
     assert int(passed[1]) >= 15
+
+
+def shown(language: str) -> str:
+    """The first block of that language under "Use it" in README.md."""
+    text = (ROOT / "README.md").read_text().partition("## Use it")[2]
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)[0]
+
+
+@slow
+def test_the_commands_of_the_readme_run_as_they_stand(wheel: Path, tmp_path: Path) -> None:
+    """In an empty environment and an empty folder, README.md's commands install the wheel, start a
+    gateway, and read a photo by curl and by boto3. Only the clone is replaced by the wheel, and the
+    port by a free one."""
+    (photo,) = draw(1)
+    (tmp_path / "photo.jpg").write_bytes(photo.jpeg)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    port = str(free_port())
+    path = os.pathsep.join([str(tmp_path / "venv" / "bin"), os.environ["PATH"]])
+    patience = {"IMGRID_ROUTES__0__DEADLINE_MS": "600000", "IMGRID_LISTEN": f"127.0.0.1:{port}"}
+    env = {**clean(), **patience, "PATH": path}
+    commands = shown("sh").replace("'.[", f"'{wheel}[").replace("8080", port).splitlines()
+    start = next(index for index, line in enumerate(commands) if line.startswith("imgrid serve"))
+    for command in commands[:start]:
+        subprocess.run(command, shell=True, cwd=tmp_path, env=env, check=True)
+    python = shown("python").replace("8080", port)
+    with subprocess.Popen(
+        f"exec {commands[start]}", shell=True, cwd=tmp_path, env=env, stdout=-1
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert port.encode() in process.stdout.readline()
+            outputs = [
+                subprocess.run(words, cwd=tmp_path, env=env, check=True, capture_output=True)
+                for words in (
+                    ["sh", "-ec", "\n".join(commands[start + 1 :])],
+                    ["python", "-c", python],
+                )
+            ]
+        finally:
+            process.terminate()
+    for output in outputs:
+        assert photo.words[0].encode() in output.stdout
 
 
 def test_the_documented_rule_judges_as_described(

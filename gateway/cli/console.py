@@ -41,12 +41,13 @@ def paragraph_help(command: Command) -> Command:
     return command
 
 
-def read(file: Path) -> Settings:
-    """The settings of a config file and the environment. Raises ConfigError."""
+def read(file: Path, *, listen: str | None = None) -> Settings:
+    """The settings of a config file and the environment; `listen` overrides both. Raises
+    ConfigError."""
     from gateway.config import settings
 
     variables = {name: value for name, value in os.environ.items() if name not in (CONFIG, KEY)}
-    return settings.read(file, variables)
+    return settings.read(file, variables, listen=listen)
 
 
 def read_routing(file: Path) -> Routing:

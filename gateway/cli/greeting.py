@@ -22,7 +22,14 @@ def greeting(parts: Parts, url: str) -> str:
             f"gRPC for Google's clients on [bold]{parts.grpc.address}[/] "
             f"({'TLS' if parts.grpc.secure else 'no TLS'})"
         )
-    lines.append("")
+    lines += ["", *route_lines(parts), "", _door(parts), "", "Try it:"]
+    lines += [f"  {line}" for line in _trials(parts, url)]
+    return "\n".join(lines)
+
+
+def route_lines(parts: Parts) -> list[str]:
+    """One line a route: its task, its provider, its shapes, how long it waits, and for whom."""
+    lines = []
     for route in parts.routes.values():
         about = parts.providers[route.provider].about
         users = f" for {', '.join(sorted(route.tenants))}" if route.tenants else ""
@@ -32,8 +39,7 @@ def greeting(parts: Parts, url: str) -> str:
         lines.append(
             f"  {route.task:<11} {about.name} ({about.kind}), {route.cascade.shapes}, {wait}{users}"
         )
-    lines += ["", _door(parts), "", "Try it:", *(f"  {line}" for line in _trials(parts, url))]
-    return "\n".join(lines)
+    return lines
 
 
 def _door(parts: Parts) -> str:

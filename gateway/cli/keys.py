@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -65,11 +66,7 @@ def create(
             f"{config}: there is no tenant {tenant!r}; there are {', '.join(tenants)}; add it to "
             "tenants first, it needs no keys there"
         )
-    if region and dialect != KeyDialect.REKOGNITION:
-        raise ConfigError(
-            f"--region is for keys of dialect rekognition, whose clients name one; {dialect} has "
-            "none"
-        )
+    _check_regions(region or (), dialect)
     now = datetime.now(UTC).replace(microsecond=0)
     key_id = f"key_{_random_text(key_generate.HEX, 8)}"
     terms = KeyTerms(key_id, tenant, now, _expiry(expires, now), tuple(region or ()))
@@ -129,6 +126,22 @@ def _expiry(text: str, now: datetime) -> datetime | None:
             f"--expires {text}: write days, hours or minutes, such as 30d, 12h or 45m"
         )
     return now + timedelta(**{_UNITS[duration[2]]: int(duration[1])})
+
+
+def _check_regions(regions: Sequence[str], dialect: KeyDialect) -> None:
+    """Raises ConfigError for a misspelt region, and for any of a dialect that has none."""
+    from providers.rekognition.regions import check_region
+
+    if regions and dialect != KeyDialect.REKOGNITION:
+        raise ConfigError(
+            f"--region is for keys of dialect rekognition, whose clients name one; {dialect} has "
+            "none"
+        )
+    try:
+        for region in regions:
+            check_region(region)
+    except ValueError as error:
+        raise ConfigError(f"--region: {error}") from None
 
 
 def _random_text(alphabet: str, count: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,24 @@ from gateway.config.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.wiring.stores import Stores
+
+
+class DemoTask(StrEnum):
+    """What the demo does without photos of one's own."""
+
+    TEXT = "text"
+    OBJECTS = "objects"
+
+
+class ExampleProvider(StrEnum):
+    """The providers that there is an example for."""
+
+    OCR = "ocr"
+    ONNX = "onnx"
+    REKOGNITION = "rekognition"
+    GOOGLE = "google"
+    AZURE = "azure"
+
 
 app = typer.Typer(
     help="Pay vision APIs for a fraction of your images: many photos in one billed canvas, boxes "
@@ -48,9 +67,32 @@ def main() -> None:
         raise SystemExit(2) from None
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"imgrid {metadata.version('imgrid-gateway')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 @app.command()
 @paragraph_help
-def serve(config: ConfigFile = DEFAULT_FILE) -> None:
+def serve(
+    config: ConfigFile = DEFAULT_FILE,
+    listen: Annotated[
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Listen here, not as the file says.")
+    ] = None,
+) -> None:
     """Start the gateway."""
     from gateway import app as composition
     from gateway.api.server import StopTimes
@@ -59,7 +101,7 @@ def serve(config: ConfigFile = DEFAULT_FILE) -> None:
     from gateway.cli.log_output import start_log
     from gateway.wiring.parts import build
 
-    parts = build(read(config), config)
+    parts = build(read(config, listen=listen), config)
     start_log(parts.settings.log_format, parts.settings.log_level)
     serve_app(
         composition.create_app(parts),
@@ -74,6 +116,9 @@ def serve(config: ConfigFile = DEFAULT_FILE) -> None:
 @app.command()
 @paragraph_help
 def demo(
+    task: Annotated[
+        DemoTask, typer.Option(help="Read drawn signs, or find drawn crates and balls.")
+    ] = DemoTask.TEXT,
     photos: Annotated[
         Path | None, typer.Option(help="Find objects on the photos of this folder instead …")
     ] = None,
@@ -91,8 +136,8 @@ def demo(
 ) -> None:
     """See it work: pictures of many clients through a gateway on this machine, and what was billed.
 
-    By default the demo draws signs, receipts and labels, and the local OCR reads them: no keys, no
-    network.
+    The demo draws signs, receipts and labels, which the local OCR reads, or tables with crates and
+    balls, which the kind `shapes` finds: no keys, no network.
     """
     if (photos is None) != (model is None):
         raise ConfigError(
@@ -100,9 +145,9 @@ def demo(
         )
 
     from gateway.cli.demo import run_demo
-    from gateway.demo.plans import objects_plan, text_plan
+    from gateway.demo.plans import objects_plan, scenes_plan, text_plan
 
-    demo_plan = text_plan(clients, count)
+    demo_plan = (text_plan if task is DemoTask.TEXT else scenes_plan)(clients, count)
     if photos is not None and model is not None:
         demo_plan = objects_plan(photos, model, labels, clients, count)
     file = run_demo(demo_plan, out_dir / demo_plan.task, out)
@@ -207,10 +252,27 @@ def config_show(config: ConfigFile = DEFAULT_FILE) -> None:
     typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
 
 
+@config_app.command("check")
+@paragraph_help
+def config_check(config: ConfigFile = DEFAULT_FILE) -> None:
+    """Check all that a start would check, models and files included, without listening or asking
+    anybody."""
+    from gateway.cli.greeting import route_lines
+    from gateway.wiring.parts import build
+
+    parts = build(read(config), config)
+    out.print("\n".join([f"{config} is in order:", "", *route_lines(parts)]))
+
+
 @config_app.command("example")
 @paragraph_help
-def config_example() -> None:
+def config_example(
+    provider: Annotated[
+        ExampleProvider, typer.Option(help="Whose example: a cloud's, or a local one's.")
+    ] = ExampleProvider.OCR,
+) -> None:
     """Print a config file to start from."""
     from importlib import resources
 
-    typer.echo(resources.files("gateway.cli").joinpath("example.yaml").read_text().rstrip())
+    folder = resources.files("gateway.cli").joinpath("examples")
+    typer.echo(folder.joinpath(f"{provider}.yaml").read_text().rstrip())

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from gateway.core.locations import folder_of
+from providers.rekognition.regions import Region
 
 
 class Section(BaseModel):
@@ -131,7 +132,7 @@ class WebhookSettings(Section):
 class S3Settings(Section):
     """How the gateway itself reads from S3. boto3 finds what is left out in its usual places."""
 
-    region: str | None = None
+    region: Region | None = None
     endpoint: str | None = Field(None, description="another address than AWS's own")
     access_key: str | None = None
     secret_key: SecretStr | None = None

@@ -121,19 +121,24 @@ class Settings(BaseModel):
         return int(self.listen.rpartition(":")[2])
 
 
-def read(file: Path, environ: Mapping[str, str]) -> Settings:
-    """The settings in a YAML file, overridden by variables of the environment.
+def read(file: Path, environ: Mapping[str, str], *, listen: str | None = None) -> Settings:
+    """The settings in a YAML file, overridden by variables of the environment; `listen`, the option
+    of a command, overrides both.
 
     `IMGRID_LISTEN` is `listen`; `IMGRID_ROUTES__0__MAX_WAIT_MS` is `max_wait_ms` of the first
     route; values are YAML. Raises ConfigError naming file and key.
     """
     content = _content(file)
     variables = _apply_environment(content, environ)
+    if listen is not None:
+        content["listen"] = listen
     try:
         settings = Settings(**content)
     except ValidationError as error:
-        names = {".".join(variable.path): variable.name for variable in variables}
-        raise ConfigError("\n".join(messages(error, Settings, names, file))) from None
+        sources = {".".join(v.path): f"{v.name} in the environment" for v in variables}
+        if listen is not None:
+            sources["listen"] = "--listen"
+        raise ConfigError("\n".join(messages(error, Settings, sources, file))) from None
     check_tenants(settings.tenants, settings.key_store, file)
     kinds = {name: str(provider.get("kind")) for name, provider in settings.providers.items()}
     tenants = {tenant.name for tenant in settings.tenants}
@@ -170,15 +175,21 @@ def _apply_environment(content: dict[str, Any], environ: Mapping[str, str]) -> l
 
 def options_of(settings: Settings, name: str, file: Path) -> Options:
     """A provider's options, as its kind reads them. Raises ConfigError naming file and key."""
-    values = settings.providers[name]
+    values, where = settings.providers[name], f"{file}: providers.{name}"
+    if "kind" not in values:
+        known = ", ".join(registry.kinds())
+        raise ConfigError(f"{where}.kind: write the kind of provider that it is, one of {known}")
     try:
-        return registry.load(str(values.get("kind", ""))).Options(**values)
+        kind = registry.load(str(values["kind"]))
     except PluginError as error:
-        raise ConfigError(f"{file}: providers.{name}.kind: {error}") from None
+        raise ConfigError(f"{where}.kind: {error}") from None
+    try:
+        return kind.Options(**values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
-        raise ConfigError(f"{file}: providers.{name}.{key}: {message_of(problem)}") from None
+        message = message_of(problem, kind.Options.model_fields)
+        raise ConfigError(f"{where}.{key}: {message}") from None
 
 
 def key_store_of(settings: Settings, file: Path) -> Path | None:

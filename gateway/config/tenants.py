@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, model_validator
 from gateway.config.errors import ConfigError
 from gateway.config.sections import Section, SourceFolder
 from gateway.security.keyring import sha256_of
+from providers.rekognition.regions import Region
 
 
 class RekognitionKey(Section):
@@ -19,7 +20,7 @@ class RekognitionKey(Section):
     dialect: Literal["rekognition"]
     access_key: str = Field(min_length=1)
     secret_key: SecretStr = Field(min_length=1)
-    regions: tuple[str, ...] = Field(
+    regions: tuple[Region, ...] = Field(
         (), description="the regions that it may sign for; any if empty"
     )
 

@@ -3,44 +3,55 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.sections import Section
 from gateway.config.tenants import KEY_KINDS
 
 
 def messages(
-    error: ValidationError, settings: type[BaseModel], variables: Mapping[str, str], file: Path
+    error: ValidationError, settings: type[BaseModel], sources: Mapping[str, str], file: Path
 ) -> Iterator[str]:
     """One line for each problem: the source of the value, its key, and what is wrong with it.
 
-    `settings` is the model of the whole configuration. `variables` are the environment's, by the
-    key that each sets; other values come from the file.
+    `settings` is the model of the whole configuration. `sources` say where values come from that
+    are not the file's (a variable of the environment, an option), by the key that each sets.
     """
     for problem in error.errors(include_url=False):
         location = [part for part in problem["loc"] if part not in KEY_KINDS]
-        message = message_of(problem)
-        if _is_unknown_key(problem):
-            message += _suggestion(str(problem["loc"][-1]), settings)
-        variable = variables.get(".".join(str(part).lower() for part in location))
-        source = f"{variable} in the environment" if variable else str(file)
+        message = message_of(problem, _keys_at(settings, problem["loc"]))
+        source = sources.get(".".join(str(part).lower() for part in location), str(file))
         key = _key(location)
         yield f"{source}: {key}: {message}" if key else f"{source}: {message}"
 
 
-def message_of(problem: ErrorDetails) -> str:
-    """What is wrong with one value."""
-    if _is_unknown_key(problem):
-        return "unknown key"
-    return problem["msg"].removeprefix("Value error, ")
+def message_of(problem: ErrorDetails, keys: Collection[str] = ()) -> str:
+    """What is wrong with one value, and what was probably meant: one of the `keys` for an unknown
+    key, one of the words that are allowed for another word."""
+    if problem["type"] == "extra_forbidden":
+        return "unknown key" + _hint(str(problem["loc"][-1]), keys)
+    return problem["msg"].removeprefix("Value error, ") + _word_hint(problem)
 
 
-def _is_unknown_key(problem: ErrorDetails) -> bool:
-    return problem["type"] == "extra_forbidden"
+def _word_hint(problem: ErrorDetails) -> str:
+    """The allowed word that is most like the given one, in brackets; empty where none is."""
+    context = problem.get("ctx", {})
+    word = context.get("tag", problem["input"])
+    allowed = context.get("expected", context.get("expected_tags"))
+    if not isinstance(word, str) or not isinstance(allowed, str):
+        return ""
+    return _hint(word, re.findall(r"'([^']*)'", allowed))
+
+
+def _hint(word: str, known: Collection[str]) -> str:
+    words = {name.lower(): name for name in known}
+    similar = difflib.get_close_matches(word.lower(), words, n=1)
+    return f" (did you mean {words[similar[0]]}?)" if similar else ""
 
 
 def _key(location: Sequence[int | str]) -> str:
@@ -49,10 +60,18 @@ def _key(location: Sequence[int | str]) -> str:
     return "".join(parts).lstrip(".")
 
 
-def _suggestion(key: str, settings: type[BaseModel]) -> str:
-    """The known key that is most like this one, in brackets; empty where none is."""
-    keys = set(settings.model_fields)
-    for section in Section.__subclasses__():
-        keys.update(section.model_fields)
-    similar = difflib.get_close_matches(key, keys, n=1)
-    return f" (did you mean {similar[0]}?)" if similar else ""
+def _keys_at(settings: type[BaseModel], location: Sequence[int | str]) -> Collection[str]:
+    """The keys of the section in which a place lies."""
+    section: type[BaseModel] = settings
+    for part in location[:-1]:
+        field = section.model_fields.get(str(part))
+        section = (field and _model_in(field.annotation)) or section
+    return section.model_fields
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model in a type such as `list[RouteSettings] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    models = (_model_in(part) for part in get_args(annotation))
+    return next((model for model in models if model is not None), None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 Rgb = tuple[int, int, int]
 Rect = tuple[float, float, float, float]
@@ -27,6 +27,11 @@ PALETTE: tuple[Rgb, ...] = (
     (64, 176, 216),
 )
 LINE, CAPTION, ON_CAPTION = (255, 255, 255, 210), (18, 22, 30, 205), (255, 255, 255, 255)
+CAPTION_PX = 13
+STEPS = 6
+"""Places that are tried along an edge, less one."""
+MAX_HIDDEN = 0.05
+"""The most of a box that a tag may cover."""
 SMALL_PX = 900
 """Pictures with a shorter longer side are drawn at twice their size, or tags would hide them."""
 
@@ -70,13 +75,17 @@ def annotate(picture: Image.Image, cells: Sequence[Cell], boxes: Sequence[BoxMar
         _dashed(pen, cell.rect)
     for mark in marks:
         _outline(pen, mark)
-    for tag in _tags(cells, marks, (0, 0, *canvas.size)):
+    for tag in tags_of(cells, marks, (0, 0, *canvas.size)):
         _write(pen, tag)
     return canvas
 
 
 def colour(label: str) -> Rgb:
-    """The colour of a label, which is the same on every canvas and in every run."""
+    """The colour of a label, which is the same on every canvas and in every run; its own where it
+    names one."""
+    if label in ImageColor.colormap:
+        red, green, blue, *_ = ImageColor.getrgb(label)
+        return red, green, blue
     return PALETTE[crc32(label.encode()) % len(PALETTE)]
 
 
@@ -105,14 +114,22 @@ def _outline(pen: ImageDraw.ImageDraw, mark: BoxMark) -> None:
     pen.rectangle(mark.rect, (*ink, 26), (*ink, 255), 2)
 
 
-def _tags(cells: Sequence[Cell], marks: Sequence[BoxMark], whole: Rect) -> list[Tag]:
-    """Captions, then the tags of boxes by falling score. Later tags go where there is room left."""
-    tags = [_caption(cell) for cell in cells]
+def tags_of(cells: Sequence[Cell], marks: Sequence[BoxMark], whole: Rect) -> list[Tag]:
+    """Captions, then the tags of boxes by falling score, each where it hides least.
+
+    A tag that would hide more than `MAX_HIDDEN` of any box, or touch another tag, is left out: what
+    was read matters more than its name, which the page lists anyway. `whole` is the canvas.
+    """
     boxes = [mark.rect for mark in marks]
-    for mark in sorted(marks, key=lambda mark: -mark.score):
-        home = _home(mark, cells, whole)
+    tags: list[Tag] = []
+    wanted = [_captions(cell) for cell in cells]
+    wanted += [_box_tags(mark, cells, whole) for mark in sorted(marks, key=lambda m: -m.score)]
+    for spots in wanted:
         plates = [tag.rect for tag in tags]
-        tags.append(_tag(mark, home, plates=plates, boxes=boxes))
+        free = [tag for tag in spots if _is_free(tag.rect, plates)]
+        hidden = [_hidden_share(tag.rect, boxes) for tag in free]
+        if min(hidden, default=1.0) <= MAX_HIDDEN:
+            tags.append(free[hidden.index(min(hidden))])
     return tags
 
 
@@ -126,30 +143,39 @@ def _home(mark: BoxMark, cells: Sequence[Cell], whole: Rect) -> Rect:
     return whole
 
 
-def _caption(cell: Cell) -> Tag:
-    """The cell's caption, in its top left corner."""
-    x0, y0 = cell.rect[:2]
-    width, height = _plate_px(cell.caption, 13)
-    return Tag((x0 + 3, y0 + 3, x0 + 3 + width, y0 + 3 + height), cell.caption, CAPTION, 13)
+def _captions(cell: Cell) -> list[Tag]:
+    """The cell's caption along its upper and its lower edge, the top left corner first."""
+    x0, y0, x1, y1 = cell.rect
+    width, height = _plate_px(cell.caption, CAPTION_PX)
+    free_px = max(x1 - x0 - width - 6, 0)
+    corners = [
+        (x0 + 3 + free_px * step / STEPS, y)
+        for y in (y0 + 3, y1 - 3 - height)
+        for step in range(STEPS + 1)
+    ]
+    return [
+        Tag((x, y, x + width, y + height), cell.caption, CAPTION, CAPTION_PX) for x, y in corners
+    ]
 
 
-def _tag(mark: BoxMark, home: Rect, *, plates: Sequence[Rect], boxes: Sequence[Rect]) -> Tag:
-    """The tag of a box: above, below, beside or inside it, where it hides least of the plates of
-    other tags and of the boxes. Plates weigh more."""
-    text = f"{mark.label} {mark.score:.2f}"
+def _box_tags(mark: BoxMark, cells: Sequence[Cell], whole: Rect) -> list[Tag]:
+    """The tag of a box at every place: along its edges outside, beside it, and inside its upper
+    corners; the usual places first."""
+    text, ink = f"{mark.label} {mark.score:.2f}", (*colour(mark.label), 235)
     size_px = min(max((mark.rect[3] - mark.rect[1]) * 0.45, 10), 14)
-    spots = [_inside(spot, home) for spot in _spots(mark.rect, *_plate_px(text, size_px))]
-    best = min(spots, key=lambda spot: 4 * _hidden_px(spot, plates) + _hidden_px(spot, boxes))
-    return Tag(best, text, (*colour(mark.label), 235), size_px)
+    home = _home(mark, cells, whole)
+    spots = _spots(mark.rect, *_plate_px(text, size_px))
+    return [Tag(_inside(spot, home), text, ink, size_px) for spot in spots]
 
 
 def _spots(box: Rect, width: float, height: float) -> list[Rect]:
     """The rectangles where a plate could go, the usual places first."""
     x0, y0, x1, y1 = box
     left, right, middle = x0 - 1, x1 + 1 - width, (y0 + y1 - height) / 2
-    outside = ((left, y0 - height), (right, y0 - height), (left, y1), (right, y1))
-    beside = ((x1 + 2, middle), (x0 - 2 - width, middle))
-    inside = ((left, y0), (right, y0))
+    along = [left + (right - left) * step / STEPS for step in range(STEPS + 1)]
+    outside = [(x, y) for y in (y0 - height, y1) for x in along]
+    beside = [(x1 + 2, middle), (x0 - 2 - width, middle)]
+    inside = [(left, y0), (right, y0)]
     return [(x, y, x + width, y + height) for x, y in outside + beside + inside]
 
 
@@ -165,14 +191,25 @@ def _inside(rect: Rect, home: Rect) -> Rect:
     return rect[0] + dx, rect[1] + dy, rect[2] + dx, rect[3] + dy
 
 
-def _hidden_px(plate: Rect, rects: Sequence[Rect]) -> float:
-    """Square pixels of the rectangles that a plate would cover."""
-    area_px = 0.0
-    for x0, y0, x1, y1 in rects:
-        width = max(min(plate[2], x1) - max(plate[0], x0), 0)
-        height = max(min(plate[3], y1) - max(plate[1], y0), 0)
-        area_px += width * height
-    return area_px
+def _hidden_share(plate: Rect, boxes: Sequence[Rect]) -> float:
+    """The largest share of any box that a plate would cover."""
+    shares = (_overlap_px(plate, box) / max(_area_px(box), 1) for box in boxes)
+    return max(shares, default=0.0)
+
+
+def _is_free(plate: Rect, plates: Sequence[Rect]) -> bool:
+    return not any(_overlap_px(plate, other) for other in plates)
+
+
+def _overlap_px(one: Rect, other: Rect) -> float:
+    """The square pixels that two rectangles share."""
+    width = max(min(one[2], other[2]) - max(one[0], other[0]), 0)
+    height = max(min(one[3], other[3]) - max(one[1], other[1]), 0)
+    return width * height
+
+
+def _area_px(rect: Rect) -> float:
+    return max(rect[2] - rect[0], 0) * max(rect[3] - rect[1], 0)
 
 
 def _write(pen: ImageDraw.ImageDraw, tag: Tag) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.errors import ConfigError
+from gateway.demo import scenes
 from gateway.demo.signs import draw
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -15,11 +16,13 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One picture to ask about, and the words on it where the demo drew it."""
+    """One picture to ask about, and what is on it where the demo drew it: words, or the labels of
+    things."""
 
     name: str
     data: bytes
     words: tuple[str, ...] = ()
+    things: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,18 @@ def text_plan(clients: int, count: int) -> DemoPlan:
     return DemoPlan("text", shots, {"kind": "text"}, [{"shape": "3x3"}], clients)
 
 
+def scenes_plan(clients: int, count: int) -> DemoPlan:
+    """Drawn crates and balls, found by the local kind `shapes`, which needs no network."""
+    shots = [Shot(scene.name, scene.jpeg, things=scene.things) for scene in scenes.draw(count)]
+    return DemoPlan("objects", shots, {"kind": "shapes"}, _object_stages("3x3"), clients)
+
+
+def _object_stages(shape: str) -> list[dict[str, object]]:
+    """A grid, and the photo alone where almost nothing was found."""
+    rule = {"kind": "imgrid", "area": {"mean": 0.03}, "floor": 0.45}
+    return [{"shape": shape, "rule": rule}, {"shape": "1x1"}]
+
+
 def objects_plan(
     photos: Path, model: Path, labels: Path | None, clients: int, count: int
 ) -> DemoPlan:
@@ -56,10 +71,8 @@ def objects_plan(
     provider = {"kind": "onnx", "model": str(model.resolve())}
     if (names := _labels_file(model, labels)) is not None:
         provider["labels"] = str(names.resolve())
-    rule = {"kind": "imgrid", "area": {"mean": 0.03}, "floor": 0.45}  # asks again on almost nothing
-    stages: list[dict[str, object]] = [{"shape": "2x2", "rule": rule}, {"shape": "1x1"}]
     shots = [Shot(file.name, file.read_bytes()) for file in files]
-    return DemoPlan("objects", shots, provider, stages, clients)
+    return DemoPlan("objects", shots, provider, _object_stages("2x2"), clients)
 
 
 def _labels_file(model: Path, labels: Path | None) -> Path | None:

@@ -43,15 +43,25 @@ def summary_of(run: DemoRun) -> Summary:
 
 
 def _quality(replies: Sequence[ClientReply]) -> str:
-    """One sentence on how many pictures were answered, or how many words were read."""
+    """One sentence on how many pictures were answered, words were read, or things were found."""
     failures = sum(bool(reply.error) for reply in replies)
     if failures:
         return f"{failures} of {len(replies)} pictures were not answered."
+    things = sum(len(reply.shot.things) for reply in replies)
+    if things:
+        found = sum(_found_things(reply) for reply in replies)
+        return f"{found} of the {things} things on the pictures were found."
     words = sum(len(reply.shot.words) for reply in replies)
     if not words:
         return f"All {len(replies)} photos were answered."
     correct = sum(_correct_words(reply) for reply in replies)
     return f"{correct} of the {words} words on the pictures were read exactly as written."
+
+
+def _found_things(reply: ClientReply) -> int:
+    labels = reply.answer.get("Labels", ())
+    found = Counter({row["Name"].lower(): len(row["Instances"]) for row in labels})
+    return sum((found & Counter(reply.shot.things)).values())
 
 
 def _correct_words(reply: ClientReply) -> int:

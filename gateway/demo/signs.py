@@ -127,7 +127,7 @@ def _photograph(design: Design, rng: Random) -> bytes:
     photo.paste((16, 16, 20), (round(5 * scale), round(9 * scale)), shadow)
     photo.paste(sheet, (0, 0), sheet)
     out = io.BytesIO()
-    _lit(photo, grain).save(out, "JPEG", quality=88)
+    lit(photo, grain).save(out, "JPEG", quality=88)
     return out.getvalue()
 
 
@@ -168,7 +168,7 @@ def _paint(pen: ImageDraw.ImageDraw, part: Text | TextBlock, zoom: float) -> Non
     pen.text(at, part.value, part.ink, font, part.anchor, stroke_width=stroke_px)
 
 
-def _lit(photo: Image.Image, grain: np.random.Generator) -> Image.Image:
+def lit(photo: Image.Image, grain: np.random.Generator) -> Image.Image:
     """The photo with light that falls off towards one corner, and with a sensor's noise."""
     pixels = np.asarray(photo, np.float32)
     height, width = pixels.shape[:2]

@@ -35,7 +35,7 @@ from gateway.wiring.services import (
     make_passthrough,
     make_service,
 )
-from gateway.wiring.stores import Stores, open_stores
+from gateway.wiring.stores import Stores, check_jobs_file, open_stores
 from gateway.wiring.tenants import make_keyring, signing_secrets
 from providers.base import Provider
 
@@ -93,6 +93,8 @@ def build(
     Raises ConfigError naming file and key for whatever cannot be built.
     """
     routing = make_routing(config, file, providers)
+    if keeps_ledger:
+        check_jobs_file(config, file)
     clock, events, metrics = steady(), Events(), Metrics()
     stores = open_stores(config, file, clock, keeps_ledger=keeps_ledger)
     translator = load_translator(config, file)

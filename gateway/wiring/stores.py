@@ -17,6 +17,7 @@ from gateway.store.ledger import Ledger
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.replies import MemoryReplies
 from gateway.store.replies import Replies
+from gateway.store.sqlite.check import fault_of
 from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.store.tiered_replies import TieredReplies
 
@@ -50,6 +51,16 @@ def open_stores(
     if config.redis is not None:
         return _redis_stores(config, file, clock)
     return _local_stores(config, file, clock, keeps_ledger=keeps_ledger)
+
+
+def check_jobs_file(config: Settings, file: Path) -> None:
+    """Checks that the file of jobs and ledger can be written, where there is no Redis. Raises
+    ConfigError: a gateway would answer, and lose its ledger and all jobs."""
+    if config.redis is None and (fault := fault_of(file.resolve().parent / config.jobs.file)):
+        raise ConfigError(
+            f"{file}: jobs.file: {fault}; name a file on a local disk in a folder that the "
+            "gateway's user may write (or IMGRID_JOBS__FILE), or set redis"
+        )
 
 
 def _local_stores(config: Settings, file: Path, clock: Steady, *, keeps_ledger: bool) -> Stores:

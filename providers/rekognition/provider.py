@@ -28,6 +28,7 @@ from providers.options import Options as ProviderOptions
 from providers.prices import Price, Tier
 from providers.rekognition import responses
 from providers.rekognition.forward import SignedConnection
+from providers.rekognition.regions import Region
 from providers.remote.sdk import CloudProvider, ExtraItem, extra_items, extra_prices, int_option
 
 LIMITS = Limits(5_242_880, min_side_px=80, max_side_px=10_000, max_pixels=100_000_000)
@@ -79,7 +80,7 @@ THROTTLED_CODES = {
 class Options(ProviderOptions):
     """Settings of kind `rekognition`. Without keys here, boto3 looks for credentials."""
 
-    region: str = "us-east-1"
+    region: Region = "us-east-1"
     endpoint: str | None = Field(None, description="another address than AWS's own")
     access_key: str | None = None
     secret_key: SecretStr | None = None

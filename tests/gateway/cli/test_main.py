@@ -147,14 +147,6 @@ def test_config_show_masks_secrets(config: WriteConfig) -> None:
     assert "AKSHOP" in result.output
 
 
-def test_config_example_prints_the_packaged_example() -> None:
-    """`imgrid config example` prints the packaged example."""
-    result = CliRunner().invoke(main.app, ["config", "example"])
-    assert (
-        result.output.strip() == (Path(main.__file__).parent / "example.yaml").read_text().strip()
-    )
-
-
 def test_the_greeting_shows_how_to_try_an_open_gateway(tmp_path: Path) -> None:
     """The greeting names address, tasks, providers and shapes, says that the gateway is open, and
     shows a command to try."""

@@ -137,14 +137,14 @@ class TestFile:
 
     def test_the_root_config_is_the_packaged_example(self) -> None:
         """The config at the repository's root is the packaged example, and can be read."""
-        text = (ROOT / "gateway" / "cli" / "example.yaml").read_text()
+        text = (ROOT / "gateway" / "cli" / "examples" / "ocr.yaml").read_text()
         assert (ROOT / "imgrid.yaml").read_text() == text
         assert settings.read(ROOT / "imgrid.yaml", {}).routes
 
     def test_the_example_can_be_read_with_its_comments_uncommented(self, tmp_path: Path) -> None:
         """The YAML in the example's comments can be read once it is uncommented."""
         kept = []
-        for line in (ROOT / "gateway" / "cli" / "example.yaml").read_text().splitlines():
+        for line in (ROOT / "gateway" / "cli" / "examples" / "ocr.yaml").read_text().splitlines():
             bare = line.replace("# ", "", 1)
             looks_like_yaml = bare.strip().startswith(
                 ("aws:", "det:", "tenants:", "- name", "keys:", "- {")

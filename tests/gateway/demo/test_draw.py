@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from gateway.demo.draw import PALETTE, BoxMark, Cell, annotate, colour
+from gateway.demo.draw import MAX_HIDDEN, PALETTE, BoxMark, Cell, annotate, colour, tags_of
 
 GREY = (120, 120, 120)
 
@@ -132,3 +132,46 @@ sides = st.floats(-200, 1200, allow_nan=False)
 def test_any_boxes_can_be_drawn(marks: list[BoxMark]) -> None:
     """Boxes that reach outside, are empty or inverted, and labels of any text, can be drawn."""
     assert annotate(canvas(), [Cell((0, 0, 1000, 600), "client 01")], marks).size == (1000, 600)
+
+
+@st.composite
+def lines_of_text(draw: st.DrawFn) -> list[BoxMark]:
+    """Boxes as text has them: wide, low, and close together."""
+    corners = draw(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 570)), max_size=40))
+    return [
+        BoxMark((x, y, x + draw(st.integers(20, 300)), y + draw(st.integers(12, 60))), "words", 0.9)
+        for x, y in corners
+    ]
+
+
+@settings(max_examples=25, deadline=None)
+@given(lines_of_text())
+def test_no_tag_covers_what_was_read(marks: list[BoxMark]) -> None:
+    """However close the boxes are, no tag or caption covers more than a twentieth of any, and no
+    two tags overlap: a tag without room is left out."""
+    tags = tags_of([Cell((0, 0, 1000, 600), "client-01")], marks, (0, 0, 1000, 600))
+    for number, tag in enumerate(tags):
+        for mark in marks:
+            x0, y0, x1, y1 = mark.rect
+            assert overlap(tag.rect, mark.rect) <= MAX_HIDDEN * (x1 - x0) * (y1 - y0) + 1e-6
+        assert not any(overlap(tag.rect, other.rect) for other in tags[:number])
+
+
+def overlap(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    """Square pixels that two rectangles share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(width, 0) * max(height, 0)
+
+
+def test_a_single_box_always_has_its_tag() -> None:
+    """Where there is room, nothing is left out: a caption, and a tag inside a box that fills its
+    cell."""
+    cells = [Cell((0, 0, 1000, 600), "client-01")]
+    tags = tags_of(cells, [BoxMark((0, 0, 1000, 600), "sheep", 0.8)], (0, 0, 1000, 600))
+    assert [tag.text for tag in tags] == ["client-01", "sheep 0.80"]
+
+
+def test_a_label_that_is_a_colour_has_it() -> None:
+    """The label `blue` is drawn in blue."""
+    assert colour("blue") == (0, 0, 255)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.demo import run_demo
 from gateway.cli.main import app
-from gateway.demo.plans import DemoPlan, Shot, text_plan
+from gateway.demo.plans import DemoPlan, Shot, scenes_plan, text_plan
 from gateway.testing.pictures import Block, drawn, encoded
 
 pytestmark = [pytest.mark.sdk, pytest.mark.slow]
@@ -71,6 +71,19 @@ def test_signs_of_several_clients_are_read_on_one_canvas(tmp_path: Path) -> None
     line = next(line for line in output.splitlines() if f"of the {words} words" in line)
     assert int(line.split()[0]) >= 0.9 * words
     assert "1 images billed for 4 pictures" in output
+
+
+def test_drawn_things_are_found_and_small_ones_asked_about_again(tmp_path: Path) -> None:
+    """The demo of objects needs no photos and no network: all things are found, and of six pictures
+    only the one whose things are far away is asked about again."""
+    console = Console(record=True, width=80, file=io.StringIO())
+    plan = scenes_plan(clients=6, count=6)
+    run_demo(plan, tmp_path / "out", console)
+    output = console.export_text()
+    things = sum(len(shot.things) for shot in plan.shots)
+    assert f"{things} of the {things} things on the pictures were found" in output
+    assert "1 asked again" in output
+    assert max(map(len, output.splitlines())) <= 80 + len(str(tmp_path))
 
 
 @pytest.mark.parametrize(
