@@ -7,7 +7,7 @@ SHARED ?= ../shared
 JS     := tests/js
 
 .DEFAULT_GOAL := help
-.PHONY: help install redis javascript demo run test unit coverage lint bench grade quality chaos soak clean
+.PHONY: help install redis javascript demo run test unit coverage lint bench grade overload quality chaos soak clean
 
 MINUTES ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -103,6 +103,9 @@ bench: install ## the gateway's own time, its throughput against a bare loop, it
 
 grade: install ## savings and quality against a real detector, as in docs/benchmarks.md (needs ../shared)
 	$(BIN)/python benchmarks/grade.py --shared $(SHARED)
+
+overload: install ## more photos than a provider can answer: what reaches clients, and what is billed for nothing
+	$(BIN)/python benchmarks/overload.py
 
 quality: install ## what plans save and lose against flat grids and ImGrid, as in docs/benchmarks.md (needs ../shared)
 	$(BIN)/python benchmarks/quality.py --shared $(SHARED)

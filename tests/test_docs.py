@@ -306,3 +306,11 @@ def test_every_section_of_the_settings_is_covered() -> None:
     tables = {model for models in TABLES.values() for model in models.values()}
     rows = {model for models in WITHIN_A_ROW.values() for model in models}
     assert ours == {model for model in tables | rows if model.__module__.startswith("gateway.")}
+
+
+def test_tests_named_in_the_pages_exist() -> None:
+    """A page that says which tests hold a claim names files that are there."""
+    files = [path.as_posix() for path in ROOT.glob("tests/**/test_*.py")]
+    for page in DOCS.glob("*.md"):
+        for name in re.findall(r"`((?:\w+/)*test_\w+\.py)`", page.read_text()):
+            assert any(file.endswith(f"/{name}") for file in files), f"{page.name}: {name}"
