@@ -38,24 +38,25 @@ class FairBudget:
     caps: Mapping[str, float] = field(default_factory=dict)
     uses: Counter[str] = field(default_factory=Counter)
 
-    def most(self, tenant: str, amount: float = 1) -> float:
-        """How much the tenant may use in all, if it asks for so much more.
+    def most(self, tenant: str, amount: float = 1, *, pieces: int = 1) -> float:
+        """How much the tenant may use in all, if it asks for so much more in so many pieces.
 
         Up to half of the limit everybody uses what is there. Beyond it, no tenant uses more than
         its fair share, and one share is kept free while some of the `tenants` use nothing. A tenant
-        that uses nothing yet gets what is there.
+        that uses nothing yet gets one piece of any size.
         """
         use = self.uses[tenant]
         others = [value for name, value in self.uses.items() if name != tenant]
         free = self.limit - sum(others)
-        if use and sum(others) + use + amount > FREE_SHARE * self.limit:
+        is_first = not use and pieces == 1
+        if not is_first and sum(others) + use + amount > FREE_SHARE * self.limit:
             seats = int(self.tenants > 1 + len(others))
             free = min(free, fair_level([*others, use + amount], self.limit, seats=seats))
         return min(free, self.caps.get(tenant, self.limit))
 
-    def has_room(self, tenant: str, amount: float = 1) -> bool:
+    def has_room(self, tenant: str, amount: float = 1, *, pieces: int = 1) -> bool:
         """Whether the tenant may use so much more."""
-        return self.uses[tenant] + amount <= self.most(tenant, amount)
+        return self.uses[tenant] + amount <= self.most(tenant, amount, pieces=pieces)
 
     def take(self, tenant: str, amount: int = 1) -> None:
         """Adds to what the tenant uses."""

@@ -85,14 +85,22 @@ class LargeDecoder:
 
     def _run(self) -> None:
         process = DecoderProcess(self._limits)
-        while (drawing := self._queue.take()) is not None:
-            if not drawing.image.set_running_or_notify_cancel():
-                continue
+        while self._draw_next(process):
+            pass
+        process.end()
+
+    def _draw_next(self, process: DecoderProcess) -> bool:
+        """Draws the next photo; False once the queue is closed. No photo is kept alive while the
+        thread waits for more."""
+        drawing = self._queue.take()
+        if drawing is None:
+            return False
+        if drawing.image.set_running_or_notify_cancel():
             try:
                 drawing.image.set_result(process.draw(drawing.photo, drawing.size, drawing.border))
             except Exception as error:
                 drawing.image.set_exception(error)
-        process.end()
+        return True
 
 
 @dataclass(slots=True)

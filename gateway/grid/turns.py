@@ -92,13 +92,18 @@ class TurnThreads:
             thread.join()
 
     def _run(self) -> None:
-        while (item := self._queue.take()) is not None:
-            if not item.future.set_running_or_notify_cancel():
-                continue
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Does the next work; False once the queue is closed. Nothing of it is kept alive while the
+        thread waits for more."""
+        item = self._queue.take()
+        if item is None:
+            return False
+        if item.future.set_running_or_notify_cancel():
             try:
-                result = item.work()
+                item.future.set_result(item.work())
             except BaseException as error:
                 item.future.set_exception(error)
-            else:
-                item.future.set_result(result)
-            del item  # nothing is kept alive while the thread waits
+        return True

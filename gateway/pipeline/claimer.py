@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -24,7 +25,7 @@ CANVASES_AHEAD = 1
 """Full grids that are composed while a provider has no free slot, so that none stays idle for the
 time that composing takes."""
 MAX_LARGE_CANVASES = 4
-"""Canvases with large photos that are drawn or asked about at the same time."""
+"""Canvases with large photos of one provider that are drawn or asked about at the same time."""
 
 
 class CanvasClaim(NamedTuple):
@@ -43,8 +44,8 @@ class FetchClaim(NamedTuple):
 
 @dataclass(slots=True)
 class LargeCanvases:
-    """The canvases of large photos, which are not the provider's before they are drawn. Holds how
-    many are in flight."""
+    """The canvases of large photos for one provider, which are not the provider's before they are
+    drawn. Holds how many are in flight."""
 
     in_flight: int = 0
 
@@ -74,7 +75,9 @@ class Claimer:
     fetch_step: FetchStep
     fetch_below_bytes: int
     clock: Clock
-    large_canvases: LargeCanvases = field(default_factory=LargeCanvases, init=False)
+    large_canvases: dict[str, LargeCanvases] = field(
+        default_factory=lambda: defaultdict(LargeCanvases), init=False
+    )
     _turns: dict[str, int] = field(default_factory=dict, init=False)
 
     async def due(self, waiting: Mapping[BufferLane, Backlog]) -> Due:
@@ -128,7 +131,9 @@ class Claimer:
         the buffer has no room for it."""
         slots = {slots_of(lane): 1 for lane in waiting}
         slots |= self.upstream.free_slots()
-        slots[LARGE] = self.large_canvases.free_slots
+        for lane in waiting:
+            if slots_of(lane).endswith(LARGE):
+                slots[slots_of(lane)] = self.large_canvases[lane.provider].free_slots
         if FETCH in slots:
             occupancy = await self.inspection.occupancy()
             has_room = occupancy.bytes < self.fetch_below_bytes

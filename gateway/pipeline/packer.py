@@ -12,14 +12,15 @@ from gateway.core.model import BufferLane, Lane
 from gateway.store.inspection import Backlog
 from providers.detection import BOXED
 
-LARGE = "large photos"
-"""The name under which the slots of lanes with large photos stand beside the providers'."""
+LARGE = " (large photos)"
+"""After a provider's name: the slots of its lanes with large photos."""
 
 
 def slots_of(lane: BufferLane) -> str:
     """The name of the slots that canvases of the lane take: its provider's. Large photos have slots
     of their own, because they wait for the decoder."""
-    return LARGE if isinstance(lane, Lane) and lane.is_large else lane.provider
+    is_large = isinstance(lane, Lane) and lane.is_large
+    return lane.provider + LARGE if is_large else lane.provider
 
 
 class Due(NamedTuple):

@@ -66,13 +66,13 @@ class Recovery:
         return current
 
     def _is_late(self, lane: BufferLane, entry: BufferEntry, now: float) -> bool:
-        """Whether the deadline has passed or, while other canvases are in flight, would pass before
-        a typical answer. Without others one has to find out whether the provider has become
+        """Whether the deadline has passed or, while the provider is asked about others, would pass
+        before a typical answer. While it is not, one has to find out whether it has become
         faster."""
         needed_s = 0.0
         if isinstance(lane, Lane) and lane.provider in self.upstream:
             client = self.upstream[lane.provider]
-            if client.in_flight > 1 and client.canvas_s is not None:
+            if client.is_asked and client.canvas_s is not None:
                 needed_s = client.canvas_s
         return entry.deadline_at <= now + needed_s
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from gateway.core.clock import Clock
-from gateway.core.errors import BufferAway, GatewayError, Stopping
+from gateway.core.errors import BufferAway, Busy, GatewayError, Stopping
 from gateway.core.events import BreakerChanged, Event, Events, LoopFailed
 from gateway.core.model import Outcome, Photo, Route, Tenant, Way
 from gateway.core.outage_log import OutageLog
@@ -114,7 +114,11 @@ class Scheduler:
             for photo, way in requests
         ]
         self._forecast.admit(entries, [self.entries.first_paid_lane(entry) for entry in entries])
-        return await self._waiters.answer(entries)
+        try:
+            return await self._waiters.answer(entries)
+        except (Busy, BufferAway):
+            self._forecast.retract(entries)
+            raise
 
     async def watch(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:
         """The outcome of a photo that the gateway asks about for itself. Clients' photos go first,
@@ -207,7 +211,7 @@ class Scheduler:
         else:
             slots = self._claimer.upstream.clients.get(claim.lane.provider)
             if claim.lane.is_large:
-                slots = self._claimer.large_canvases
+                slots = self._claimer.large_canvases[claim.lane.provider]
             is_group = claim.lane.task not in BOXED and claim.lane.shape != ALONE
             step = self._group_tester if is_group else self._cascade_step
             work = step.run(claim.lane, claim.entries)

@@ -23,8 +23,9 @@ MIN_RETRY_S = 0.05
 
 @dataclass(slots=True)
 class WaitForecast:
-    """Foresees waits. Holds the last known backlogs; the photos put since, by lane; and the lanes
-    of photos that are about to wait again, by photo id.
+    """Foresees waits. Holds the last known backlogs, with how many photos wait for each provider;
+    the photos put since, by lane; and the lanes of photos that are about to wait again, by photo
+    id.
 
     The replicas that answer photos from the buffer are taken to be equally fast.
     """
@@ -35,30 +36,35 @@ class WaitForecast:
     _backlogs: Mapping[BufferLane, Backlog] = field(default_factory=dict, init=False)
     _new: Counter[Lane] = field(default_factory=Counter, init=False)
     _returning: dict[str, Lane] = field(default_factory=dict, init=False)
+    _photos: Counter[str] = field(default_factory=Counter, init=False)
 
     def update(self, backlogs: Mapping[BufferLane, Backlog]) -> None:
         """Takes the backlogs as they are now."""
         self._backlogs = backlogs
         self._new.clear()
+        self._photos = Counter()
+        for lane, backlog in backlogs.items():
+            self._photos[lane.provider] += backlog.urgent
 
     def admit(self, entries: Sequence[Entry], paid_lanes: Sequence[Lane]) -> None:
         """Counts new photos of clients among those that wait. `paid_lanes` are the lanes in which
         they are first asked about for money: after a companion others than those they go to now.
 
         Raises Busy, and counts none, where one of them would wait longer than its deadline; and
-        DeadlineExceeded where the provider is too slow for it even without a queue.
+        DeadlineExceeded where that would be so even without a queue, for then no retry helps.
         """
-        before = Counter(self._new)
-        try:
-            for entry, paid_lane in zip(entries, paid_lanes, strict=True):
-                self._new[entry.lane] += 1
-                wait_s = self.wait_s(entry.lane)
-                if paid_lane != entry.lane:
-                    wait_s += self.wait_s(paid_lane, photos=1)
-                self._check(entry, paid_lane, wait_s)
-        except (Busy, DeadlineExceeded):
-            self._new = before
-            raise
+        for position, (entry, paid_lane) in enumerate(zip(entries, paid_lanes, strict=True)):
+            self._new[entry.lane] += 1
+            try:
+                self._check(entry, paid_lane, entries[: position + 1])
+            except (Busy, DeadlineExceeded):
+                self.retract(entries[: position + 1])
+                raise
+
+    def retract(self, entries: Iterable[Entry]) -> None:
+        """Takes back that photos were counted: the buffer did not take them."""
+        self._new.subtract(entry.lane for entry in entries)
+        self._new = +self._new
 
     def wait_s(self, lane: Lane, *, photos: int = 0) -> float:
         """Seconds until the answer about the last photo that waits in the lane, or about the last
@@ -93,25 +99,64 @@ class WaitForecast:
         for entry in entries:
             self._returning.pop(entry.photo.id, None)
 
-    def _check(self, entry: Entry, lane: Lane, wait_s: float) -> None:
-        """Raises the errors of `admit` for one photo and the wait foreseen."""
+    def _check(self, entry: Entry, paid_lane: Lane, call: Sequence[Entry]) -> None:
+        """Raises the errors of `admit` for the last of the photos that a call has so far."""
         deadline_s = entry.deadline_at - entry.accepted_at
         max_wait_s = ADMISSION_SHARE * deadline_s
-        if wait_s <= max_wait_s:
+        if self._longest_wait_s(paid_lane.provider) <= max_wait_s and paid_lane == entry.lane:
             return
+        wait_s = self.wait_s(entry.lane)
+        if paid_lane != entry.lane:
+            wait_s += self.wait_s(paid_lane, photos=1)
+        if wait_s > max_wait_s:
+            self._refuse(paid_lane, call, wait_s, deadline_s)
+
+    def _refuse(self, lane: Lane, call: Sequence[Entry], wait_s: float, deadline_s: float) -> None:
+        """Raises the error of a photo that would be answered too late. Returns where that is no
+        fault of the queue, and one has to find out whether the provider has become faster."""
+        max_wait_s = ADMISSION_SHARE * deadline_s
         client = self.upstream[lane.provider]
         canvas_s = client.canvas_s or 0.0
-        if canvas_s <= max_wait_s:
-            raise Busy(
-                "The vision service is asked for more than it can answer: this photo would wait "
-                f"{wait_s:.1f} s, and its deadline is {deadline_s:g} s. Nothing was taken.",
-                max(wait_s - max_wait_s, MIN_RETRY_S),
-            )
-        if client.in_flight and canvas_s > deadline_s:
+        if canvas_s > deadline_s:
+            if client.is_asked:
+                raise DeadlineExceeded(
+                    f"The vision service takes {canvas_s:.1f} s at present, and the photo's "
+                    f"deadline is {deadline_s:g} s. Nothing was asked."
+                )
+            return
+        if wait_s <= canvas_s:
+            return
+        alone_s = self._alone_s(lane, call)
+        if alone_s > max_wait_s and len(call) > 1:
             raise DeadlineExceeded(
-                f"The vision service takes {canvas_s:.1f} s at present, and the photo's deadline "
-                f"is {deadline_s:g} s. Nothing was asked."
+                f"The first {len(call)} photos of this call would take {alone_s:.1f} s by "
+                f"themselves, and their deadline is {deadline_s:g} s. Send fewer at a time, or "
+                "allow more time. Nothing was taken."
             )
+        raise Busy(
+            "The vision service is asked for more than it can answer: this photo would wait "
+            f"{wait_s:.1f} s, and its deadline is {deadline_s:g} s. Nothing was taken.",
+            max(wait_s - max_wait_s, MIN_RETRY_S),
+        )
+
+    def _longest_wait_s(self, provider: str) -> float:
+        """No wait for the provider is longer: as if each photo that waits had a canvas of its
+        own."""
+        if provider not in self.upstream:
+            return 0.0
+        client = self.upstream[provider]
+        if client.canvas_s is None or client.canvases_per_s is None:
+            return 0.0
+        photos = self._photos[provider] + self._new.total() + len(self._returning)
+        return client.canvas_s + photos / (max(self.inspection.replicas, 1) * client.canvases_per_s)
+
+    def _alone_s(self, lane: Lane, call: Sequence[Entry]) -> float:
+        """How long the photos of one call would take if no others waited."""
+        client, replicas = self.upstream[lane.provider], max(self.inspection.replicas, 1)
+        counts = Counter(entry.lane for entry in call if entry.lane.provider == lane.provider)
+        canvases = sum(ceil(count / each.shape.cells) for each, count in counts.items())
+        queued = max(canvases - replicas * client.provider.about.concurrency, 0)
+        return (client.canvas_s or 0.0) + queued / (replicas * (client.canvases_per_s or 1.0))
 
     def _canvases_by_pool(self, lane: Lane, photos: int) -> Counter[str]:
         """How many canvases of the lane's provider wait in each pool, of photos whose clients wait,

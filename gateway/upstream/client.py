@@ -110,12 +110,18 @@ class UpstreamClient:
             return None
         return self._throughput.per_s or self.provider.about.concurrency / max(self.canvas_s, 1e-3)
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether a call is with the provider now."""
+        return self._stall.calls > 0
+
     def record_canvas(self, seconds: float) -> None:
         """Takes note of a canvas that was answered now, so long after its claim."""
         if self.canvas_s is None:
             self.canvas_s = seconds
         self.canvas_s += SMOOTHING * (seconds - self.canvas_s)
-        self._throughput.record(self._clock(), is_saturated=self.free_slots <= 0)
+        now = self._clock()
+        self._throughput.record(now, now - seconds, is_saturated=self.free_slots <= 0)
 
     def take_slot(self) -> None:
         """Begins a canvas."""

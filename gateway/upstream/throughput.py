@@ -9,6 +9,10 @@ MIN_ANSWERS = 12
 """From so many answers on the rate is measured: canvases that began together end together."""
 
 
+IDLE_SHARE = 0.1
+"""A slot that stood idle for this share of a canvas's time was not waited for."""
+
+
 class Throughput:
     """Holds the times of the last answers that came while all slots were taken.
 
@@ -18,11 +22,17 @@ class Throughput:
     def __init__(self) -> None:
         self._answers: deque[float] = deque(maxlen=ANSWERS_KEPT)
 
-    def record(self, now: float, *, is_saturated: bool) -> None:
-        """Takes note of an answer. Only an unbroken row of answers under saturation counts."""
+    def record(self, now: float, claimed_at: float, *, is_saturated: bool) -> None:
+        """Takes note of an answer to a canvas of that claim. Only an unbroken row of answers under
+        saturation counts: each canvas was claimed by the time of the answer before, or right after
+        it."""
         if not is_saturated:
             self._answers.clear()
             return
+        if self._answers:
+            idle_s = claimed_at - self._answers[-1]
+            if idle_s > IDLE_SHARE * (now - claimed_at):
+                self._answers.clear()
         self._answers.append(now)
 
     @property

@@ -30,24 +30,24 @@ async def time_limited(about: About) -> AsyncIterator[None]:
 
 
 class StallMonitor:
-    """Watches the calls of one provider. Holds how many are under way, and since when none of them
-    was answered."""
+    """Watches the calls of one provider. Holds how many `calls` are under way, and since when none
+    of them was answered."""
 
     def __init__(self, about: About) -> None:
         self._slots = about.concurrency
         self._limit_s = about.calls.timeout_s + OVERTIME_S
-        self._calls = 0
+        self.calls = 0
         self._silent_since = 0.0
 
     def begin(self, now: float) -> None:
         """A call begins."""
-        if not self._calls:
+        if not self.calls:
             self._silent_since = now
-        self._calls += 1
+        self.calls += 1
 
     def end(self, now: float, error: BaseException | None) -> None:
         """A call ends. An error is an answer too, unless it says that there was none."""
-        self._calls -= 1
+        self.calls -= 1
         if error is None or (isinstance(error, ProviderError) and not isinstance(error, NoAnswer)):
             self._silent_since = now
 
@@ -55,7 +55,7 @@ class StallMonitor:
         """What is wrong where all slots are busy and none was answered for longer than one call may
         take; else empty."""
         silent_s = now - self._silent_since
-        if self._calls < self._slots or silent_s <= self._limit_s:
+        if self.calls < self._slots or silent_s <= self._limit_s:
             return ""
         return (
             f"all {self._slots} calls at a time (concurrency) are under way, and none was answered "

@@ -116,14 +116,19 @@ def _item_of(request: AnnotateImageRequest) -> Item:
     types = [feature.type for feature in request.features]
     if not types:
         return Item(BadRequest(UNSPECIFIED), ())
-    notice = None
-    if unknown := [name for name in types if name not in TASK_OF_FEATURE]:
-        served = ", ".join(TASK_OF_FEATURE)
-        notice = NotServed(f"Not served here: {', '.join(unknown)}; {served} are.")
+    notice = _notice_of([name for name in types if name not in TASK_OF_FEATURE])
     tasks = dict.fromkeys(TASK_OF_FEATURE[name] for name in types if name in TASK_OF_FEATURE)
     if notice is not None and not tasks:
         return Item(notice, ())
     return Item(request.photo, tuple(_task_request_of(task, request) for task in tasks), notice)
+
+
+def _notice_of(unknown_types: Sequence[str]) -> NotServed | None:
+    """What the client is told of features that are not served; None where all are."""
+    if not unknown_types:
+        return None
+    served = ", ".join(TASK_OF_FEATURE)
+    return NotServed(f"Not served here: {', '.join(unknown_types)}; {served} are.")
 
 
 def _task_request_of(task: Task, request: AnnotateImageRequest) -> TaskRequest:

@@ -37,12 +37,12 @@ class MemoryBuffer:
     ) -> None:
         """`room` is for photos whose clients wait, `jobs` for patient ones; without a journal the
         ledger begins with the process. So many `tenants` share both rooms, and `caps` limit single
-        ones."""
+        ones in the first."""
         self.ledger: Journal = journal or MemoryLedger()
         self._committing = asyncio.Lock()
         self._entries: dict[str, BufferEntry] = {}
         self._queues: dict[BufferLane, FairQueue] = {}
-        self._rooms = [Room(each, tenants=tenants, caps=caps) for each in (room, jobs)]
+        self._rooms = [Room(room, tenants=tenants, caps=caps), Room(jobs, tenants=tenants)]
         self._listener: BufferListener | None = None
 
     # -- Buffer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from gateway.core.errors import Busy
@@ -30,16 +31,20 @@ class Room:
         sums = {name: sum(budget.uses.values()) for name, budget in self._budgets.items()}
         return Occupancy(**sums)
 
-    def add(self, entries: Iterable[BufferEntry]) -> None:
+    def add(self, entries: Sequence[BufferEntry]) -> None:
         """Takes room for all photos; or for none, raising Busy."""
-        added: list[BufferEntry] = []
+        by_tenant: dict[str, list[BufferEntry]] = {}
         for entry in entries:
-            refusal = self._refusal(entry)
+            by_tenant.setdefault(entry.tenant, []).append(entry)
+        added: list[BufferEntry] = []
+        for tenant, tenant_entries in by_tenant.items():
+            refusal = self._refusal(tenant, tenant_entries)
             if refusal:
                 self.remove(added)
                 raise Busy(f"{refusal} Nothing was taken; come back in a second.")
-            self.take(entry)
-            added.append(entry)
+            for entry in tenant_entries:
+                self.take(entry)
+            added += tenant_entries
 
     def remove(self, entries: Iterable[BufferEntry]) -> None:
         """Gives back the room of photos."""
@@ -53,15 +58,18 @@ class Room:
         for measure, amount in _amounts(entry).items():
             self._budgets[measure].take(entry.tenant, amount)
 
-    def _refusal(self, entry: BufferEntry) -> str:
-        """Why there is no room for a photo; empty where there is."""
-        for measure, amount in _amounts(entry).items():
-            budget = self._budgets[measure]
-            if budget.has_room(entry.tenant, amount):
+    def _refusal(self, tenant: str, entries: Sequence[BufferEntry]) -> str:
+        """Why there is no room for a tenant's photos; empty where there is."""
+        sums = Counter[str]()
+        for entry in entries:
+            sums.update(_amounts(entry))
+        for measure, amount in sums.items():
+            budget, pieces = self._budgets[measure], len(entries)
+            if budget.has_room(tenant, amount, pieces=pieces):
                 continue
             if sum(budget.uses.values()) + amount > budget.limit:
                 return f"The buffer is full ({measure}: at most {budget.limit})."
-            most = int(budget.most(entry.tenant, amount))
+            most = int(budget.most(tenant, amount, pieces=pieces))
             return f"Your share of the buffer is full ({measure}: at most {most} at present)."
         return ""
 

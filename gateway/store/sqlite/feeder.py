@@ -42,14 +42,16 @@ SELECT photo, id FROM fed LEFT JOIN photos ON number = photo WHERE entry IS NULL
 
 @dataclass
 class Feeder:
-    """Keeps at most `window` photos in the buffer. Holds each tenant's last turn, and whether there
-    may be photos to feed or to withdraw."""
+    """Keeps at most `window` photos in the buffer. Holds each tenant's last turn, the tenants for
+    which the buffer has no room until it changes, and whether there may be photos to feed or to
+    withdraw."""
 
     database: Database
     clock: Clock
     window: int
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     _last_turns: dict[str, int] = field(default_factory=dict)
+    _refused_tenants: set[str] = field(default_factory=set)
 
     async def run(self, buffer: Buffer) -> None:
         """Feeds until cancelled."""
@@ -59,11 +61,10 @@ class Feeder:
             try:
                 await self._withdraw(buffer)
                 if not await self._feed(buffer, batch):
-                    await self.pause(POLL_S)
+                    await self.pause(PAUSE_S if self._refused_tenants else POLL_S)
+                    self._refused_tenants.clear()
                 batch = BATCH
             except Busy:
-                if batch == 1:
-                    await self.pause()
                 batch = max(batch // 2, 1)  # fewer may still find room
             except BufferAway:
                 await self.pause()
@@ -84,8 +85,10 @@ class Feeder:
             return False
         try:
             await buffer.put(entries)
-        except BaseException:
+        except BaseException as error:
             await self.database.run(lambda db: _unmark(db, numbers))
+            if isinstance(error, Busy) and len(entries) == 1:
+                self._refused_tenants.add(entries[0].tenant)
             raise
         return True
 
@@ -104,7 +107,9 @@ class Feeder:
         """
         fed_counts = dict(db.execute(_FED_BY_TENANT).fetchall())
         room = min(count, self.window - sum(fed_counts.values()))
-        tenants = [tenant for (tenant,) in db.execute(_TENANTS)]
+        tenants = [
+            tenant for (tenant,) in db.execute(_TENANTS) if tenant not in self._refused_tenants
+        ]
         self._last_turns = {tenant: self._last_turns.get(tenant, 0) for tenant in tenants}
         heap = [(fed_counts.get(tenant, 0), self._last_turns[tenant], tenant) for tenant in tenants]
         heapq.heapify(heap)

@@ -102,11 +102,14 @@ def check_room(
     for measure, increase, limit in measures:
         uses = Counter({row["tenant"]: row[measure] for row in rows if row[measure]})
         budget = FairBudget(limit, tenants, uses=uses)
-        if not increase or budget.has_room(tenant, increase):
+        if not increase or budget.has_room(tenant, increase, pieces=len(entries)):
             continue
         whose, most = "The jobs' store", limit
         if uses.total() + increase <= limit:
-            whose, most = "Your share of the jobs' store", int(budget.most(tenant, increase))
+            whose, most = (
+                "Your share of the jobs' store",
+                int(budget.most(tenant, increase, pieces=len(entries))),
+            )
         raise Busy(
             f"{whose} is full ({measure}: at most {most} wait). Nothing was taken.",
             RETRY_AFTER_S,

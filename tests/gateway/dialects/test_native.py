@@ -68,7 +68,9 @@ class TestBase64:
         (photo,) = ok(detect(json={"photos": [{"content": form}]}))["photos"]
         assert sorted(labels(photo)) == ["blue", "green", "red"]
 
-    @pytest.mark.parametrize("form", ["data:image/png,abc", "data:;base64", "no base64!", "a"])
+    @pytest.mark.parametrize(
+        "form", ["data:image/png,abc", "data:;base64", "no base64!", "a", "é" * 9]
+    )
     def test_other_text_is_refused_by_its_place(
         self, detect: Callable[..., httpx.Response], form: str
     ) -> None:

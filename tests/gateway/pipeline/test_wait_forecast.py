@@ -55,6 +55,7 @@ class Harness:
         self.client.record_canvas(CANVAS_S)
         for _ in range(in_flight):
             self.client.take_slot()
+            self.client._stall.begin(NOON)
 
     def wait(self, **photos: int) -> None:
         """Has so many photos of clients wait in the lane of each shape."""
@@ -173,7 +174,7 @@ class TestAdmission:
         """Where one photo of a call is refused, none of them counts as waiting."""
         harness = Harness()
         entries = [entry_of(lane_of(), 10.0, str(number)) for number in range(400)]
-        with pytest.raises(Busy):
+        with pytest.raises((Busy, DeadlineExceeded)):
             harness.forecast.admit(entries, [entry.lane for entry in entries])
         assert harness.forecast.wait_s(lane_of()) == pytest.approx(CANVAS_S)
 
@@ -190,6 +191,32 @@ class TestAdmission:
         help."""
         with pytest.raises(DeadlineExceeded, match=r"takes 2\.0 s .* deadline is 1 s"):
             Harness().admit(deadline_s=1.0)
+
+    def test_photos_that_the_buffer_refuses_are_forgotten(self) -> None:
+        """Photos that were counted and then not taken delay nobody."""
+        harness = Harness()
+        entries = [entry_of(lane_of(), 10.0, str(number)) for number in range(40)]
+        harness.forecast.admit(entries, [entry.lane for entry in entries])
+        harness.forecast.retract(entries)
+        assert harness.forecast.wait_s(lane_of()) == pytest.approx(CANVAS_S)
+
+    def test_a_call_that_is_too_large_is_told_so(self) -> None:
+        """A call whose photos alone take longer than their deadline is refused for good: coming
+        back does not help."""
+        harness = Harness(in_flight=0)
+        lane = lane_of("1x1")
+        entries = [entry_of(lane, 10.0, str(number)) for number in range(40)]
+        with pytest.raises(DeadlineExceeded, match="Send fewer at a time"):
+            harness.forecast.admit(entries, [lane] * 40)
+
+    def test_a_queue_before_a_slow_provider_is_refused(self) -> None:
+        """Where a canvas takes nearly the whole deadline, a photo is taken only without a queue."""
+        harness = Harness(in_flight=0)
+        harness.admit(deadline_s=1.05 * CANVAS_S)
+        harness = Harness()
+        harness.wait(s2x2=4)
+        with pytest.raises(Busy):
+            harness.admit(deadline_s=1.05 * CANVAS_S)
 
     def test_a_slow_provider_that_rests_is_tried(self) -> None:
         """While nothing is in flight a photo is taken: the provider may have become faster."""

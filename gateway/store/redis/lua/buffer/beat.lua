@@ -22,6 +22,20 @@ for _, dead_replica in ipairs(redis.call('ZRANGEBYSCORE', KEY_ALIVE, '-inf', now
   for _, id in ipairs(reclaim(dead_replica)) do removed[#removed + 1] = id end
 end
 
+-- An earlier release removes photos without their tenants' parts of the occupancy. Where these come
+-- to more than there is, they are counted anew from nothing.
+for _, priority in ipairs(PRIORITIES) do
+  local tenant_key, sum = KEY_TENANT_OCCUPANCY .. priority, 0
+  local fields = redis.call('HGETALL', tenant_key)
+  for i = 1, #fields, 2 do
+    if string.find(fields[i], MEASURES[1] .. '@', 1, true) == 1 then
+      sum = sum + tonumber(fields[i + 1])
+    end
+  end
+  local total = tonumber(redis.call('HGET', KEY_OCCUPANCY .. priority, MEASURES[1]) or '0')
+  if sum > total then redis.call('DEL', tenant_key) end
+end
+
 -- Claims whose reply was lost are given back.
 local known = {}
 for i = 5, #ARGV do known[ARGV[i]] = true end

@@ -38,30 +38,37 @@ local function room_of(priority)
   return room
 end
 
--- Takes room for a photo. Returns why there is none, else nil.
-local function take_room(photo)
-  local room, tenant = room_of(photo.priority), photo.tenant
-  local amounts = {photos = 1, bytes = tonumber(photo.byte_count), pixels = tonumber(photo.pixels)}
+-- Takes room for the photos of one tenant and priority. Returns why there is none, else nil.
+local function take_room(priority, tenant, amounts)
+  local room = room_of(priority)
   for _, measure in ipairs(MEASURES) do
     local used, amount = room[measure], amounts[measure]
-    local limit = tonumber(limits[photo.priority][measure])
+    local limit = tonumber(limits[priority][measure])
     if used.total + amount > limit then return measure end
-    local most = most_for(tenant, amount, used.uses, used.total, limit, tenants)
-    local cap = caps[tenant] and caps[tenant][measure]
+    local most = most_for(tenant, amount, amounts.photos, used.uses, used.total, limit, tenants)
+    local cap = priority == PRIORITIES[1] and caps[tenant] and caps[tenant][measure]
     local use = (used.uses[tenant] or 0) + amount
     if use > math.min(most, cap or most) then return SHARE_MARK .. measure end
     used.total, used.uses[tenant] = used.total + amount, use
   end
 end
 
-local new_photos, new_ids = {}, {}
+local new_photos, new_ids, sums = {}, {}, {}
 for _, photo in ipairs(other_rows(PHOTO_ROW)) do
   if not new_ids[photo.id] and redis.call('EXISTS', entry_key(photo.id)) == 0 then
     new_ids[photo.id] = true
     new_photos[#new_photos + 1] = photo
-    local refusal = take_room(photo)
-    if refusal then return refusal end
+    local key = photo.priority .. '@' .. photo.tenant
+    local sum = sums[key] or {priority = photo.priority, tenant = photo.tenant,
+                              photos = 0, bytes = 0, pixels = 0}
+    sum.photos, sum.bytes = sum.photos + 1, sum.bytes + tonumber(photo.byte_count)
+    sum.pixels = sum.pixels + tonumber(photo.pixels)
+    sums[key] = sum
   end
+end
+for _, sum in pairs(sums) do
+  local refusal = take_room(sum.priority, sum.tenant, sum)
+  if refusal then return refusal end
 end
 
 for _, photo in ipairs(new_photos) do

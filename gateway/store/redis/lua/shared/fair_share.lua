@@ -12,12 +12,13 @@ local function fair_level(uses, limit, seats)
   return count > 0 and left / count or limit
 end
 
--- Returns how much a tenant may use in all, if it asks for `amount` more. `uses` are by tenant,
--- `total` is used in all, and there may be so many `tenants`.
-local function most_for(tenant, amount, uses, total, limit, tenants)
+-- Returns how much a tenant may use in all, if it asks for `amount` more in so many `pieces`.
+-- `uses` are by tenant, `total` is used in all, and there may be so many `tenants`.
+local function most_for(tenant, amount, pieces, uses, total, limit, tenants)
   local use, others = uses[tenant] or 0, {}
   local free = limit - (total - use)
-  if use == 0 or total + amount <= FREE_SHARE * limit then return free end
+  local is_first = use == 0 and pieces == 1
+  if is_first or total + amount <= FREE_SHARE * limit then return free end
   for name, value in pairs(uses) do
     if name ~= tenant and value > 0 then others[#others + 1] = value end
   end
