@@ -16,6 +16,7 @@ from gateway.core.model import (
 )
 from gateway.store.buffer import MOST_CLAIMS, Commit, Settlement
 from gateway.store.inspection import Occupancy
+from gateway.store.redis import keys
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.limits import LEASE_S
 from gateway.testing.listeners import BufferRecorder
@@ -135,6 +136,20 @@ class TestReplicas:
             assert await two.commit(Commit(settlements=[Settlement(current, Outcome(None))])) == {
                 "a"
             }
+
+    async def test_what_an_earlier_release_leaves_counted_is_forgotten(
+        self, server: RedisServer
+    ) -> None:
+        """In a rolling deploy a replica of the release before removes photos without their tenants'
+        part of the occupancy. The next heartbeat counts the tenants anew."""
+        async with run_replica(server) as replica:
+            await replica.heartbeat.beat()
+            client = replica.replica.commands.client
+            await client.hset(keys.TENANT_OCCUPANCY + "0", "photos@ann", 20)
+            await replica.put([entry("a")])
+            await replica.heartbeat.beat()
+            assert await client.hgetall(keys.TENANT_OCCUPANCY + "0") == {}
+            assert (await replica.occupancy()).photos == 1
 
     async def test_a_late_canvas_touches_no_others_photo(self, server: RedisServer) -> None:
         """A canvas from before a replica was presumed dead touches no photo that another replica

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.errors import BufferAway, GatewayError
+from gateway.core.errors import BufferAway, Busy, GatewayError
 from gateway.core.model import BufferEntry
 from gateway.store.buffer import Capacity, Commit, Settlement
 from gateway.store.jobs import State
@@ -138,6 +138,30 @@ class TestFeeding:
                 "shop": 2,
                 "press": 2,
             }
+
+    async def test_a_tenant_without_room_holds_up_no_other(
+        self, open_store: OpenStore, make: JobBuilder
+    ) -> None:
+        """While the buffer takes nothing more of one tenant, photos of others are fed."""
+
+        class Strict(MemoryBuffer):
+            async def put(self, entries: Sequence[BufferEntry]) -> None:
+                if any(entry.tenant == "shop" for entry in entries):
+                    raise Busy("Your share is full.")
+                await super().put(entries)
+
+        store = open_store(window=8)
+        buffer = Strict(Capacity(), journal=store.journal)
+        first, other = make.job(20), make.job(6, tenant="press")
+
+        async def fed() -> bool:
+            return len(waiting_entries(buffer)) == 6
+
+        await store.submit(first, make.entries(first))
+        await store.submit(other, make.entries(other))
+        async with store.running(buffer):
+            await wait_until(fed)
+            assert {entry.tenant for entry in waiting_entries(buffer)} == {"press"}
 
     async def test_free_places_even_out_the_tenants(
         self, open_store: OpenStore, make: JobBuilder
