@@ -26,6 +26,7 @@ from gateway.api.resources.routes import RoutesApi
 from gateway.core.fair_share import FairBudget
 from gateway.dialects.registry import load_all
 from gateway.grid.malloc import return_freed_memory
+from gateway.observe.log import write_mismatches
 from gateway.wiring.parts import Parts
 from providers.base import Provider
 
@@ -143,6 +144,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     """While it lasts, photos are answered, jobs are done and webhooks are delivered. In the end the
     photos that were accepted are finished and everything is closed."""
     return_freed_memory()
+    write_mismatches(parts.routes.values())
     scheduler = parts.pipeline.scheduler
     async with AsyncExitStack() as stack:  # unwound from the bottom
         for provider in parts.providers.values():

@@ -24,6 +24,7 @@ from providers.detection import Detection
 from thresholds.fusion.box_fusion import fuse_detections
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence
+from thresholds.made_with import MadeWith
 from thresholds.rules import always, clean
 from thresholds.rules.base import Rule, Verdict
 from thresholds.rules.registry import read
@@ -77,7 +78,8 @@ class Cascade(BaseModel):
     ones. `crossing` gives a box over a seam to the photo of its midpoint, or discards it. `border`
     paints over the outer 3.75 % of each photo, as the seed paper tried. `fusion` was learned from a
     profile; without one, later answers weigh more. `promise` is that of the plan which made the
-    cascade; a cascade written by hand has none.
+    cascade, and `made_with` says which provider's answers it was measured on; a cascade written by
+    hand, or by an older release, has none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,6 +89,7 @@ class Cascade(BaseModel):
     border: Border = "none"
     fusion: Fusion | None = None
     promise: Promise | None = None
+    made_with: MadeWith | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Cascade:

@@ -258,9 +258,11 @@ def config_check(config: ConfigFile = DEFAULT_FILE) -> None:
     """Check all that a start would check, models and files included, without listening or asking
     anybody."""
     from gateway.cli.greeting import route_lines
+    from gateway.observe.log import write_mismatches
     from gateway.wiring.parts import build
 
     parts = build(read(config), config)
+    write_mismatches(parts.routes.values())
     out.print("\n".join([f"{config} is in order:", "", *route_lines(parts)]))
 
 

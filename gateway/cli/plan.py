@@ -89,6 +89,7 @@ def plan(
     from gateway.cli.progress import Bars
     from gateway.quality import plan as planning
     from thresholds import cascade as cascades
+    from thresholds.made_with import made_with_in
     from thresholds.plan.cost import Traffic
     from thresholds.plan.selection import Goal
 
@@ -106,7 +107,8 @@ def plan(
     result = planning.settle(explored, goal)
     out.print(plan_table(result))
     out.print(verdict_lines(result))
-    cascades.save(result.cascade, out_file)
+    made_with = made_with_in(profiles[0])
+    cascades.save(result.cascade.model_copy(update={"made_with": made_with}), out_file)
     out.print(f"wrote {out_file}; use it in a route as  [bold]cascade: {out_file}[/]")
     if page is not None:
         need("matplotlib")

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from gateway.core.errors import GatewayError
 from providers.detection import Detection, Task
 from thresholds.cascade import Cascade
+from thresholds.made_with import Mismatch
 from thresholds.shape import ALONE, Shape
 from thresholds.variants import TARGET, ladder, variants
 
@@ -66,6 +67,8 @@ class Route:
     fallback: Fallback | None = None
     labels: Labels = "alone"
     """For the task LABELS."""
+    mismatches: tuple[Mismatch, ...] = ()
+    """Where the provider is another than the one that the cascade was made with."""
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
     levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 

@@ -54,6 +54,12 @@ class Instruments:
             ["provider"],
             registry=registry,
         )
+        self.cascade_mismatch = Gauge(
+            "imgrid_cascade_mismatch",
+            "1 where a route's provider is another than the one its cascade was made with",
+            ["route", "what"],
+            registry=registry,
+        )
         self.breaker_open = Gauge(
             "imgrid_breaker_open",
             "1 while a provider is left alone or tried, 0 when it is asked again",

@@ -6,7 +6,7 @@ It logs no bytes of photos, and no URLs with queries.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateway.core.clock import Clock
@@ -22,6 +22,7 @@ from gateway.core.events import (
     RequestEnded,
     Settled,
 )
+from gateway.core.model import Route
 from gateway.core.outage_log import OutageLog
 from gateway.observe.log_format import with_fields
 from providers.errors import PictureRefused
@@ -81,6 +82,18 @@ class EventLog:
     def _canvas_answered(self, event: CanvasAnswered) -> None:
         self._outages.worked(_name(event.lane.provider))
         _write_canvas(event)
+
+
+def write_mismatches(routes: Iterable[Route]) -> None:
+    """Logs where routes differ from what their cascades were made with."""
+    for route in routes:
+        if route.mismatches:
+            log.warning(
+                "route %s: its cascade was made with %s; its thresholds and its promise may not "
+                "hold: profile this provider, and use the cascade that comes of it",
+                route.name,
+                "; ".join(map(str, route.mismatches)),
+            )
 
 
 def _name(provider: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -27,6 +27,7 @@ from gateway.core.events import (
     StageSkipped,
     WebhookAttempted,
 )
+from gateway.core.model import Route
 from gateway.ledger.accounts import shares
 from gateway.observe.instruments import Instruments
 from thresholds.drift import Interval
@@ -66,6 +67,12 @@ class Metrics:
         handler = self._handlers.get(type(event))
         if handler is not None:
             handler(event)
+
+    def set_mismatches(self, routes: Iterable[Route]) -> None:
+        """Shows where routes differ from what their cascades were made with."""
+        for route in routes:
+            for mismatch in route.mismatches:
+                self.instruments.cascade_mismatch.labels(route.name, mismatch.what).set(1)
 
     # -- photos and canvases
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from gateway.core.model import Route, Size
 from gateway.quality.collect.answer_store import AnswerStore, answers_by_shape
-from gateway.quality.collect.provenance import provenance
 from gateway.quality.collect.purchase import Purchase
 from gateway.quality.collect.questions import questions
+from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
 from providers.base import About, Picture, Provider
 from providers.detection import Detection, Task

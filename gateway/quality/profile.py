@@ -17,16 +17,17 @@ from gateway.quality.collect.answer_store import (
     detections_alone,
 )
 from gateway.quality.collect.photos import LabelledPhotos
-from gateway.quality.collect.provenance import provenance
 from gateway.quality.collect.purchase import Purchase, buy
 from gateway.quality.collect.questions import questions
 from gateway.quality.progress import Progress
 from gateway.quality.quote import Confirm
+from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import LabelIndex
 from thresholds.fusion.looks import LookKind, PhotoFacts
+from thresholds.made_with import made_with_in
 from thresholds.profile import profile as profiles
 from thresholds.profile.profile import Answers, Profile
 from thresholds.profile.profile import profile_of_answers as make_profile
@@ -80,7 +81,8 @@ class ProfileResult:
             cascade = self.profile.cascade(shapes, factor=factor, deviations=deviations)
         except ValueError as error:
             raise ConfigError(f"--cascade {','.join(map(str, shapes))}: {error}") from None
-        cascades.save(cascade.model_copy(update={"border": self.border}), path)
+        update = {"border": self.border, "made_with": made_with_in(self.folder)}
+        cascades.save(cascade.model_copy(update=update), path)
         return path
 
 

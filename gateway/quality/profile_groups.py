@@ -11,17 +11,18 @@ from gateway.config.errors import ConfigError
 from gateway.core.model import Route
 from gateway.quality.collect.answer_store import AnswerStore
 from gateway.quality.collect.photos import LabelledPhotos
-from gateway.quality.collect.provenance import provenance
 from gateway.quality.collect.purchase import Purchase, buy
 from gateway.quality.collect.questions import CanvasQuestion, questions
 from gateway.quality.group_canvases import PhotoAnswers, canvas_scores, group_canvases
 from gateway.quality.progress import Progress
 from gateway.quality.quote import Confirm
+from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
 from providers.detection import Task
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.group_testing import MAX_IMAGES
+from thresholds.made_with import made_with_in
 from thresholds.plan.recall import MIN_POSITIVES, RecallCascade, positives_needed, recall_cascades
 from thresholds.shape import ALONE, Shape
 
@@ -72,7 +73,8 @@ class GroupProfileResult:
 
     def write_cascade(self) -> Path:
         """Writes the best cascade and returns its file. Raises ConfigError where there is none."""
-        cascade = self.best.cascade.model_copy(update={"border": self.border})
+        update = {"border": self.border, "made_with": made_with_in(self.folder)}
+        cascade = self.best.cascade.model_copy(update=update)
         path = self.folder / f"cascade-{cascade.shapes.replace(', ', '-')}.json"
         cascades.save(cascade, path)
         return path

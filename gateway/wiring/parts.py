@@ -101,6 +101,7 @@ def build(
     network = open_network(config, file)
     pipeline = make_pipeline(routing, stores, sources=network.sources, events=events, clock=clock)
     _register(events, metrics, [EventLog(clock), *listeners], pipeline)
+    metrics.set_mismatches(routing.routes.values())
     secrets = signing_secrets(config, file)
     service = make_service(routing, pipeline, network=network, translator=translator, events=events)
     parts = Parts(

@@ -13,9 +13,12 @@ from gateway.config.routes import FallbackSettings, cascade_of
 from gateway.config.settings import Settings
 from gateway.core.model import Fallback, Route
 from gateway.observe.drift import DriftTerms
+from gateway.wiring.provenance import provenance
 from providers.base import Provider
 from providers.errors import Misconfigured
 from providers.registry import load
+from thresholds.cascade import Cascade
+from thresholds.made_with import Mismatch, made_with_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,25 @@ def make_routes(
             operations=frozenset(route.operations),
             fallback=_fallback(route.fallback),
             labels=route.labels,
+            mismatches=_mismatches(config, index, cascade, file),
         )
     return routes
+
+
+def _mismatches(config: Settings, index: int, cascade: Cascade, file: Path) -> tuple[Mismatch, ...]:
+    """Where the route's provider is another than the one that its cascade was made with; none for
+    a cascade that does not say. Raises ConfigError where it was made for another task."""
+    route, made_with = config.routes[index], cascade.made_with
+    if made_with is None:
+        return ()
+    if made_with.task != route.task:
+        raise ConfigError(
+            f"{file}: routes[{index}].cascade: {route.cascade} was made for {made_with.task}; its "
+            f"scores mean something else than those of {route.task}; profile this route, and use "
+            "the cascade that comes of it"
+        )
+    origin = provenance(config, file, route.provider, route.task)
+    return made_with.mismatches(made_with_of(origin))
 
 
 def _fallback(fallback: FallbackSettings | None) -> Fallback | None:

@@ -65,6 +65,15 @@ class GroupOut(Struct):
     reason: str
 
 
+class MismatchOut(Struct):
+    """One thing (kind, canvas, model or vocabulary) in which the route's provider is another than
+    the one that the cascade was made with: its thresholds may not hold."""
+
+    what: str
+    made_with: str
+    route: str
+
+
 class RouteOut(Struct):
     """One route. `level` is target, or how far the route is tightened, at this replica since the
     Unix time `since`. `agreement` is measured since then, and null where nothing was compared yet;
@@ -82,6 +91,7 @@ class RouteOut(Struct):
     agreement: AgreementOut | None
     labels: dict[str, AgreementOut]
     group: GroupOut | None = None
+    mismatches: list[MismatchOut] = []
 
 
 class RoutesOut(Struct):
@@ -132,6 +142,7 @@ class RoutesApi:
             agreement=_agreement_out(record.overall),
             labels=_label_agreements(record.labels),
             group=self._group_out(route),
+            mismatches=[MismatchOut(*mismatch) for mismatch in route.mismatches],
         )
 
     def _group_out(self, route: Route) -> GroupOut | None:

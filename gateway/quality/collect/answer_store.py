@@ -16,11 +16,11 @@ from gateway.grid.ungrid import ungrid
 from gateway.quality.collect.questions import CanvasQuestion
 from providers.base import About
 from providers.detection import Box, Detection
+from thresholds.made_with import FILE as PROVENANCE_FILE
 from thresholds.profile.profile import Answers
 from thresholds.shape import ALONE, Shape
 
 RESPONSES = "responses.jsonl"
-PROVENANCE = "made-with.json"
 
 
 class AnswerStore:
@@ -33,7 +33,7 @@ class AnswerStore:
         """Raises ValueError where the folder holds answers of another provenance."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / RESPONSES
-        note = folder / PROVENANCE
+        note = folder / PROVENANCE_FILE
         if note.exists() and json.loads(note.read_text()) != provenance:
             raise ValueError(
                 f"{note}: these answers are of another provider, model, canvas size or border; "

@@ -475,6 +475,7 @@ class TestOperations:
             "promise": None,
             "promised": 0.5,
             "group": None,
+            "mismatches": [],
         }
         assert abs(since - time.time()) < 60
         assert (agreement["photos"], agreement["mean"], labels["red"]["photos"]) == (4, 1, 4)

@@ -48,7 +48,7 @@ def provenance(
     digests = {}
     for name in FILES:
         if options.get(name):
-            digests[name] = _digest(config_file.parent / options[name])
+            digests[name] = _digest(config_file.resolve().parent / options[name])
     lasting = {key: value for key, value in options.items() if key not in VOLATILE}
     return {"task": str(task), "border": border, "provider": lasting, "sha256": digests}
 
