@@ -1,4 +1,5 @@
-"""The reply where no endpoint is: native's form of "nothing there", or "not for this method"."""
+"""The reply where no endpoint is: "nothing there", or "not for this method". It has native's form
+or, for AWS' clients, Rekognition's."""
 
 from __future__ import annotations
 
@@ -9,7 +10,11 @@ from starlette.routing import Route
 
 from gateway.api.resources.tenant_endpoint import http_response
 from gateway.core.errors import GatewayError, NotFound, WrongMethod
-from gateway.dialects.native.dialect import DIALECT
+from gateway.dialects.native.dialect import DIALECT as NATIVE
+from gateway.dialects.rekognition.dialect import DIALECT as REKOGNITION
+
+TARGET_HEADER = "x-amz-target"
+"""Only AWS' clients send it."""
 
 
 async def not_found(request: Request, error: Exception) -> Response:
@@ -22,14 +27,18 @@ async def not_found(request: Request, error: Exception) -> Response:
     refusal: GatewayError = NotFound(f"There is nothing at {path}.{_hint(request, path)}")
     if methods:
         refusal = WrongMethod(f"{path} does not take {method}, but {', '.join(methods)}.")
-    response = http_response(DIALECT.render_error(refusal))
+    dialect = REKOGNITION if TARGET_HEADER in request.headers else NATIVE
+    response = http_response(dialect.render_error(refusal))
     if methods:
         response.headers["Allow"] = ", ".join(methods)
     return response
 
 
 def _hint(request: Request, path: str) -> str:
-    """The path that was probably meant: the same with or without a slash at its end."""
+    """The path that was probably meant: `/` for AWS' clients, else the same with or without a slash
+    at its end."""
+    if TARGET_HEADER in request.headers:
+        return " AWS' clients call /: give them the gateway's address without a path."
     other = path.rstrip("/") if path.endswith("/") else f"{path}/"
     return f" There is at {other}, which differs by a slash." if _methods(request, other) else ""
 

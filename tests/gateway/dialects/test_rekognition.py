@@ -336,6 +336,13 @@ class TestErrors:
         with pytest.raises(ClientError, match="IMAGE_PROPERTIES"):
             aws.detect_labels(**MAIN, Features=["IMAGE_PROPERTIES"])
 
+    def test_an_endpoint_with_a_path_is_told_what_to_do(
+        self, gateway: str, rekognition: Callable[..., Any]
+    ) -> None:
+        """A client whose endpoint has a path learns that it must not have one."""
+        with pytest.raises(ClientError, match="the gateway's address without a path"):
+            rekognition(f"{gateway}/vision").detect_labels(**MAIN)
+
     def test_a_throttling_provider_is_a_throttling_exception(
         self, serve: Callable[..., str], rekognition: Callable[..., Any]
     ) -> None:
