@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,6 +23,7 @@ from gateway.api.connection_register import ConnectionLimits, ConnectionRegister
 from gateway.api.cross_origin import cors_options
 from gateway.api.endpoint import Endpoint
 from gateway.api.intake import Intake
+from gateway.api.ops_server import ops_serving
 from gateway.api.request_record import RequestRecorder
 from gateway.api.resources.documentation import Documentation
 from gateway.api.resources.health import Operations, ReadinessProbe
@@ -39,7 +46,7 @@ CLOSE_S = 5.0
 def create_app(parts: Parts) -> Starlette:
     """The app around the parts. Its lifespan runs them and closes them in the end."""
     app = Starlette(
-        lifespan=lambda _: running(parts),
+        lifespan=_lifespan(parts),
         middleware=[Middleware(RequestRecorder, events=parts.events)],
     )
     app.router.redirect_slashes = False  # SDKs lose a body, or their key, on the way
@@ -47,12 +54,40 @@ def create_app(parts: Parts) -> Starlette:
     if parts.settings.cors_origins:
         app.add_middleware(CORSMiddleware, **cors_options(parts.settings.cors_origins))
     operations = _operations(parts, app)
-    Documentation(operations.describe).add_to(app)
+    if parts.settings.ops_listen is None:
+        Documentation(operations.describe).add_to(app)
+        operations.add_to(app)
+    else:
+        operations.add_health_to(app)
+        app.state.ops = _ops_app(replace(operations, is_private=True))
     _add_dialects(app, parts)
-    operations.add_to(app)
     _add_resources(app, parts)
     app.add_exception_handler(HTTPException, not_found)
     return app
+
+
+def _ops_app(operations: Operations) -> Starlette:
+    """The app of the operators' own address."""
+    app = Starlette()
+    Documentation(operations.describe).add_to(app)
+    operations.add_private_to(app)
+    app.add_exception_handler(HTTPException, not_found)
+    return app
+
+
+def _lifespan(parts: Parts) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """The lifespan of the app, and of the operators' address if it has one."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(running(parts))
+            if parts.settings.ops_listen is not None:
+                serving = ops_serving(app.state.ops, parts.settings.ops_listen)
+                app.state.ops_address = await stack.enter_async_context(serving)
+            yield
+
+    return lifespan
 
 
 def _add_dialects(app: Starlette, parts: Parts) -> None:

@@ -28,11 +28,13 @@ from gateway.core.question import Forward, ItemAnswer, Question, without_details
 from gateway.dialects.base import Dialect
 from gateway.dialects.headers import DEADLINE_HEADER, REQUEST_ID_HEADERS, quality_of
 from gateway.security.keyring import Keyring
+from gateway.security.sigv4 import without_unsigned
 from providers.detection import Task
 
 log = logging.getLogger("imgrid")
 
 HOPS_HEADER = "x-imgrid-hops"
+OWN_HEADERS = "x-imgrid-"
 MOST_HOPS = 3
 """Gateways that a request may have passed before this one. A longer chain is taken for a loop."""
 MAX_DEADLINE_MS = 600_000
@@ -115,6 +117,8 @@ class Endpoint:
         deadline_s: float = inf,
     ) -> tuple[ClientCall, Work]:
         record.tenant = tenant.name
+        if not self.keyring.open:
+            incoming = without_unsigned(incoming, OWN_HEADERS)
         call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
         return call, partial(self._reply, incoming, tenant, record, deadline_s)
 

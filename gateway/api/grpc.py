@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
+from gateway.api.authenticate import headers_of
 from gateway.api.descriptors import raise_descriptor_limit
 from gateway.api.endpoint import Endpoint
 from gateway.api.request_record import ID_HEADER, REPEATED, RequestRecord
@@ -173,7 +174,7 @@ class GrpcServer:
     def _head(self, context: Any) -> Incoming:
         """The call without its message."""
         metadata = context.invocation_metadata() or ()
-        headers = {name: value for name, value in metadata if isinstance(value, str)}
+        headers = headers_of((name, value) for name, value in metadata if isinstance(value, str))
         return Incoming("POST", self._endpoint.dialect.paths[0], "", headers, None)
 
     def _deadline_s(self, context: Any) -> float:

@@ -13,9 +13,11 @@ from gateway.wiring.parts import Parts
 def greeting(parts: Parts, url: str) -> str:
     """What an operator sees when the gateway listens: where, which tasks, who may ask, and what to
     try."""
+    ops = parts.settings.ops_listen
+    docs_url = f"http://{ops}" if ops else url
     lines = [
         f"[bold]imgrid {metadata.version('imgrid-gateway')}[/] listens on [bold]{url}[/]  (API: "
-        f"{url}/docs)"
+        f"{docs_url}/docs)"
     ]
     if parts.grpc is not None:
         lines.append(

@@ -242,6 +242,7 @@ def config_show(config: ConfigFile = DEFAULT_FILE) -> None:
     """Print the configuration in force, defaults and environment included, secrets masked."""
     import yaml
 
+    from gateway.config.masking import masked
     from gateway.config.settings import options_of
 
     settings = read(config)
@@ -249,7 +250,7 @@ def config_show(config: ConfigFile = DEFAULT_FILE) -> None:
     for name in settings.providers:
         providers[name] = options_of(settings, name, config).model_dump(mode="json")
     content = settings.model_dump(mode="json", exclude_none=True) | {"providers": providers}
-    typer.echo(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).rstrip())
+    typer.echo(yaml.safe_dump(masked(content), sort_keys=False, allow_unicode=True).rstrip())
 
 
 @config_app.command("check")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import yaml
+
+TWICE = "the key"
+_QUOTED = re.compile(r"(['\"]).{2,}\1")
+"""What a message of YAML quotes of the text; single characters may be shown."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -18,7 +23,7 @@ class _Loader(yaml.SafeLoader):
             name = self.construct_object(key, deep=True)
             if name in names:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {name!r} stands twice", node.start_mark
+                    None, None, f"{TWICE} {name!r} stands twice", node.start_mark
                 )
             names.append(name)
         return super().construct_mapping(node, deep)
@@ -27,6 +32,20 @@ class _Loader(yaml.SafeLoader):
 def load(text: str) -> Any:
     """The content of a YAML text. Raises yaml.YAMLError."""
     return yaml.load(text, _Loader)  # noqa: S506  it is a SafeLoader
+
+
+def yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong with a YAML text, and where: line and column, and never the line itself, which
+    may hold a secret."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        position = getattr(error, "position", None)
+        where = "" if position is None else f", at character {position + 1}"
+        return f"it has a character that YAML does not allow{where}"
+    mark = error.problem_mark
+    problem = error.problem or "it is no YAML"
+    if not problem.startswith((TWICE, "expected")):  # these quote kinds of tokens, and no text
+        problem = _QUOTED.sub("'…'", problem)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
 
 
 class Variable(NamedTuple):
@@ -46,7 +65,9 @@ def variables(environ: Mapping[str, str], prefix: str) -> Iterator[Variable]:
             try:
                 yield Variable(path, name, _value(text))
             except yaml.YAMLError as error:
-                raise ValueError(f"{name} in the environment is no YAML value: {error}") from None
+                raise ValueError(
+                    f"{name} in the environment is no YAML value: {yaml_problem(error)}"
+                ) from None
 
 
 def _value(text: str) -> Any:

@@ -44,6 +44,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     listen: Listen = Field("127.0.0.1:8080", description="address and port")
+    ops_listen: Listen | None = Field(
+        None,
+        description="an address for /metrics, /readyz and /docs, which the public port then lacks",
+    )
     tls: TlsSettings | None = Field(None, description="clients must use https")
     grpc: GrpcSettings | None = Field(
         None, description="Google's clients by gRPC, on a port of its own"
@@ -154,7 +158,9 @@ def _content(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"there is no {file}; write one with: imgrid config example > {DEFAULT_FILE}"
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} cannot be read: {environment.yaml_problem(error)}") from None
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} must hold keys and values, such as 'listen: 127.0.0.1:8080'")

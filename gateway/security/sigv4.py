@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -88,6 +89,21 @@ def signature_of(incoming: Incoming) -> str:
     """The signature in a request, verified or not; empty if there is none."""
     match = _AUTHORIZATION.fullmatch(incoming.headers.get("authorization", "").strip())
     return match["signature"] if match else ""
+
+
+def without_unsigned(incoming: Incoming, prefix: str) -> Incoming:
+    """A signed request without headers of that prefix that its signature does not cover: anybody on
+    the way could have added them. Other requests stay as they are."""
+    match = _AUTHORIZATION.fullmatch(incoming.headers.get("authorization", "").strip())
+    if match is None:
+        return incoming
+    signed = match["signed"].split(";")
+    headers = {
+        name: value
+        for name, value in incoming.headers.items()
+        if name in signed or not name.startswith(prefix)
+    }
+    return replace(incoming, headers=headers)
 
 
 def _invalid(message: str) -> Unauthenticated:

@@ -130,6 +130,7 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         deliveries=job_store.deliveries,
         replies=TieredReplies(_memory_replies(config, clock), shared, clock=clock),
         close=commands.close,
+        notices=buffer.eviction.notices,
     )
 
 

@@ -14,10 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gateway.api.resources.tenant_endpoint import tenant_endpoint
+from gateway.api.authenticate import head_of, tenant_of
+from gateway.api.resources.tenant_endpoint import HttpHandler, tenant_endpoint
 from gateway.core.clock import Clock
-from gateway.core.errors import BufferAway
+from gateway.core.errors import BufferAway, GatewayError
 from gateway.core.model import Tenant
+from gateway.core.outage_log import OutageLog
+from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
 from gateway.ledger.accounts import Account
 from gateway.observe.metrics import Metrics
@@ -35,6 +38,7 @@ READY_FOR_S = 5.0
 """How long a provider's report that it is ready, or why not, is reused."""
 HEAD_PATHS = ("/healthz", "/readyz")
 """Paths that load balancers ask by HEAD."""
+WITHHELD = "not ready; the log says why, as does this page to callers with a key"
 _READY = {
     "type": "object",
     "properties": {
@@ -83,6 +87,7 @@ class ReadinessProbe:
     is_leaving: Callable[[], bool] = lambda: False
     probed_at: float = -READY_FOR_S
     problems: Mapping[str, str] | None = None
+    outages: OutageLog = field(default_factory=lambda: OutageLog(time.monotonic))
     lock: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     async def probe(self) -> tuple[bool, Mapping[str, str]]:
@@ -94,12 +99,22 @@ class ReadinessProbe:
             now = time.monotonic()
             if self.problems is None or now - self.probed_at >= READY_FOR_S:
                 self.problems = await self._provider_problems()
+                self._log(self.problems)
                 self.probed_at = now
             problems = {**self.problems, **self.resting()}
         ready = len(problems) < len(self.providers) and not self.inspection.problem
         if self.inspection.problem:
             problems["buffer"] = self.inspection.problem
         return ready, problems
+
+    def _log(self, problems: Mapping[str, str]) -> None:
+        """Logs what strangers are not told: each problem as it begins, and its end."""
+        for name in self.providers:
+            subject = f"readiness of {name}"
+            if text := problems.get(name):
+                self.outages.failed(subject, text.partition(":")[0], text)
+            else:
+                self.outages.worked(subject, is_over=True)
 
     async def _provider_problems(self) -> dict[str, str]:
         texts = await asyncio.gather(*map(_problem, self.providers.values()))
@@ -131,19 +146,30 @@ class Operations:
     notices: Callable[[], Mapping[str, str]] = dict
     """What is wrong while photos are answered, by name."""
     connections: Callable[[], Mapping[str, int]] = dict
+    is_private: bool = False
+    """Whether only operators reach the endpoints."""
+
+    def add_health_to(self, app: Starlette) -> None:
+        """Adds the endpoints of a public port whose operators have an address of their own."""
+        self._add(app, "/healthz", _healthz)
+        self._add(app, "/v1/usage", tenant_endpoint(self._usage, self.keyring))
+
+    def add_private_to(self, app: Starlette) -> None:
+        """Adds the endpoints of the operators' own address."""
+        self._add(app, "/healthz", _healthz)
+        self._add(app, "/readyz", self._readyz)
+        self._add(app, "/metrics", self._metrics)
 
     def add_to(self, app: Starlette) -> None:
         """Adds the endpoints."""
-        for path, handler in (
-            ("/healthz", _healthz),
-            ("/readyz", self._readyz),
-            ("/metrics", self._metrics),
-            ("/v1/usage", tenant_endpoint(self._usage, self.keyring)),
-        ):
-            route = Route(path, handler, include_in_schema=False)
-            if path not in HEAD_PATHS:
-                route.methods = {"GET"}  # Starlette adds HEAD
-            app.router.routes.append(route)
+        self.add_private_to(app)
+        self._add(app, "/v1/usage", tenant_endpoint(self._usage, self.keyring))
+
+    def _add(self, app: Starlette, path: str, handler: HttpHandler) -> None:
+        route = Route(path, handler, include_in_schema=False)
+        if path not in HEAD_PATHS:
+            route.methods = {"GET"}  # Starlette adds HEAD
+        app.router.routes.append(route)
 
     def describe(self, api: FastAPI) -> None:
         """Adds the endpoints' descriptions."""
@@ -177,15 +203,27 @@ class Operations:
             operation_id="usage",
         )(tenant_endpoint(self._usage, self.keyring))
 
-    async def _readyz(self, _: Request) -> JSONResponse:
+    async def _readyz(self, request: Request) -> JSONResponse:
         ready, problems = await self.readiness.probe()
         problems = {**problems, **self.notices()}
         key_store = self.keyring.store
         if key_store and key_store.problem:
             # a problem, but ready: the last good keys stay valid
             problems = {**problems, "keys": key_store.problem}
+        if not self._may_see(request):
+            problems = dict.fromkeys(problems, WITHHELD)
         content = {"ready": ready, "problems": dict(problems)}
         return JSONResponse(content, 200 if ready else 503)
+
+    def _may_see(self, request: Request) -> bool:
+        """Whether the reader may see problems in the words of vendors and of this machine."""
+        if self.is_private:
+            return True
+        try:
+            tenant_of(head_of(request), DIALECT, self.keyring)
+        except GatewayError:
+            return False
+        return True
 
     async def _metrics(self, _: Request) -> Response:
         for client, count in self.connections().items():

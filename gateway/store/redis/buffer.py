@@ -24,6 +24,7 @@ from gateway.store.codec import Unreadable, lane_key, lane_of
 from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
 from gateway.store.redis import arguments, keys
 from gateway.store.redis.connection import AWAY, Commands
+from gateway.store.redis.eviction import EvictionWatch
 from gateway.store.redis.heartbeat import Heartbeat
 from gateway.store.redis.layouts import SHARE_MARK, UNREGISTERED
 from gateway.store.redis.ledger import RedisLedger
@@ -69,6 +70,7 @@ class RedisBuffer:
         self._claims: dict[str, tuple[int, bytes]] = {}
         self._doubtful_ids: dict[str, float] = {}
         self._bytes = PhotoBytes(self.replica, clock)
+        self.eviction = EvictionWatch(commands)
         self.heartbeat = Heartbeat(
             self.replica,
             self._bytes,
@@ -217,6 +219,7 @@ class RedisBuffer:
         tasks = self.tasks = [
             asyncio.create_task(self.heartbeat.run()),
             asyncio.create_task(self.heartbeat.inbox.listen()),
+            asyncio.create_task(self.eviction.run()),
         ]
         try:
             yield

@@ -312,13 +312,16 @@ class TestLive:
         with serving(parts_of(tmp_path, CONFIG)) as url:
             assert httpx.get(f"{url}/readyz").json() == {"ready": True, "problems": {}}
             (tmp_path / "keys.json").write_text("{")
-            block_until(
-                lambda: (
-                    "no key store" in httpx.get(f"{url}/readyz").json()["problems"].get("keys", "")
-                )
-            )
+            shown = {"X-Api-Key": key}
+
+            def problem(headers: dict[str, str]) -> str:
+                problems = httpx.get(f"{url}/readyz", headers=headers).json()["problems"]
+                return problems.get("keys", "")
+
+            block_until(lambda: "no key store" in problem(shown))
+            assert str(tmp_path) not in problem({})
             assert httpx.get(f"{url}/readyz").status_code == 200
-            assert httpx.get(f"{url}/v1/usage", headers={"X-Api-Key": key}).status_code == 200
+            assert httpx.get(f"{url}/v1/usage", headers=shown).status_code == 200
 
     def test_an_expired_pair_is_refused_as_aws_does(self, keys: RunKeys, tmp_path: Path) -> None:
         """An expired key pair is refused as AWS refuses expired credentials, as boto3 reports

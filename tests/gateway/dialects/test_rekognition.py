@@ -364,7 +364,7 @@ class TestErrors:
         def ask(request: AWSRequest, **_: object) -> None:
             request.headers["X-Imgrid-Quality"] = next(values)
 
-        client.meta.events.register("before-send.rekognition.*", ask)
+        client.meta.events.register("before-sign.rekognition.*", ask)
         client.detect_labels(**MAIN)
         assert [picture.data for picture in provider.pictures] == [MAIN["Image"]["Bytes"]]
         with pytest.raises(client.exceptions.InvalidParameterException, match="cheapest"):
