@@ -24,6 +24,7 @@ def delivery_table(dead: Sequence[Delivery]) -> Table:
         since = datetime.fromtimestamp(delivery.created_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         lines = (
             f"{event} of {delivery.tenant}",
+            delivery.job,
             delivery.url,
             f"{delivery.attempts} attempts since {since}",
             delivery.last_error,
