@@ -306,7 +306,7 @@ def main() -> None:
     parser.add_argument(
         "--scenario", type=int, action="append", help=f"1 to {len(SCENARIOS)}; all without it"
     )
-    parser.add_argument("--call-ms", type=float, default=200.0, help="each takes so long")
+    parser.add_argument("--call-ms", type=float, default=400.0, help="each takes so long")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--warm-s", type=float, default=10.0)
     options = parser.parse_args()
