@@ -15,9 +15,9 @@ from gateway.core.model import BufferLane, Entry, Lane
 from gateway.store.inspection import Backlog, Inspection
 from gateway.upstream.registry import UpstreamRegistry
 
-ADMISSION_SHARE = 0.9
+ADMISSION_SHARE = 0.75
 """Photos are taken while the wait foreseen is within this share of their deadline. The rest is for
-what nobody foresees: one slow canvas, or a client of another pool."""
+what nobody foresees: a slow canvas, a slower machine, or a client of another pool."""
 MIN_RETRY_S = 0.05
 
 

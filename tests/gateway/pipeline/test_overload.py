@@ -43,11 +43,11 @@ class TestAdmission:
                 )
                 for _ in range(40)
             ]
-            await wait_until(lambda: sum(client.done() for client in clients) >= 30)
+            await wait_until(lambda: sum(client.done() for client in clients) >= 32)
             gate.set()
             results = await asyncio.gather(*clients, return_exceptions=True)
             refusals = [each for each in results if isinstance(each, Busy)]
-            assert 30 <= len(refusals) <= 31
+            assert 32 <= len(refusals) <= 33
             assert all(refusal.retry_after_s for refusal in refusals)
             assert await pipeline.billed_images() == 40 - len(refusals)
             await pipeline.assert_empty()

@@ -165,7 +165,7 @@ class TestAdmission:
         """Photos that were taken since the buffer was last looked at count among those that
         wait."""
         harness = Harness()
-        for _ in range(56):
+        for _ in range(44):
             harness.admit(deadline_s=10.0)
         with pytest.raises(Busy):
             harness.admit(deadline_s=10.0)
