@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,11 +78,12 @@ class FixedSpeedProvider:
 
     call_s: float
     billed: int = 0
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENCY))
+    _slots: asyncio.Semaphore | None = None
 
     async def detect(self, request: web.Request) -> web.Response:
         await request.read()
         self.billed += 1
+        self._slots = self._slots or asyncio.Semaphore(CONCURRENCY)
         async with self._slots:
             await asyncio.sleep(self.call_s)
         boxes = [(x / 4 + 0.05, y / 4 + 0.05) for x in range(4) for y in range(4)]
@@ -95,21 +97,38 @@ class FixedSpeedProvider:
         ]
         return web.json_response({"photos": [{"detections": detections}]})
 
-    async def ready(self, request: web.Request) -> web.Response:
-        return web.json_response({})
+    async def bill(self, request: web.Request) -> web.Response:
+        return web.json_response({"billed": self.billed})
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncIterator[str]:
+    def serve(self, port: int) -> None:
+        """Answers until the process is killed."""
         app = web.Application(client_max_size=1 << 26)
         app.router.add_post("/v1/detect", self.detect)
-        app.router.add_get("/readyz", self.ready)
-        runner = web.AppRunner(app, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+        app.router.add_get("/readyz", self.bill)
+        web.run_app(app, host="127.0.0.1", port=port, print=None)
+
+
+@asynccontextmanager
+async def provider_process(call_s: float) -> AsyncIterator[str]:
+    """The address of a provider in a process of its own, so that the load does not slow it."""
+    port = free_port()
+    process = multiprocessing.get_context("spawn").Process(
+        target=FixedSpeedProvider(call_s).serve, args=(port,), daemon=True
+    )
+    process.start()
+    url = f"http://127.0.0.1:{port}"
+    try:
+        await _until_ready(url, process.is_alive)
+        yield url
+    finally:
+        process.kill()
+        process.join()
+
+
+async def billed_by(session: aiohttp.ClientSession, endpoint: str) -> int:
+    """The images that the provider has billed so far."""
+    async with session.get(f"{endpoint}/readyz") as response:
+        return int((await response.json())["billed"])
 
 
 @dataclass
@@ -189,7 +208,7 @@ async def gateway(imgrid: Path, stages: Sequence[Any], endpoint: str) -> AsyncIt
         process = _start(imgrid, folder)
         url = f"http://127.0.0.1:{port}"
         try:
-            await _until_ready(url, process)
+            await _until_ready(url, lambda: process.poll() is None)
             yield url
         finally:
             process.kill()
@@ -204,10 +223,10 @@ def _start(imgrid: Path, folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
 
-async def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+async def _until_ready(url: str, is_alive: Callable[[], bool]) -> None:
     async with aiohttp.ClientSession() as session:
         for _ in range(300):
-            if process.poll() is not None:
+            if not is_alive():
                 break
             try:
                 async with session.get(f"{url}/readyz") as response:
@@ -216,16 +235,16 @@ async def _until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.1)
-    raise RuntimeError("the gateway did not start")
+    raise RuntimeError(f"nothing answers at {url}")
 
 
 async def offer(
-    url: str, scenario: Scenario, provider: FixedSpeedProvider, *, seconds: float, warm_s: float
+    url: str, scenario: Scenario, endpoint: str, *, call_s: float, seconds: float, warm_s: float
 ) -> Tally:
     """Photos that arrive whether earlier ones are answered or not. The first `warm_s` seconds are
     not counted."""
     rng, data = random.Random(11), photos(200)
-    rate = scenario.capacity_per_s(provider.call_s)
+    rate = scenario.capacity_per_s(call_s)
     tally = Tally(rate)
     connector = aiohttp.TCPConnector(limit=0)
     timeout = aiohttp.ClientTimeout(total=3 * DEADLINE_S)
@@ -246,16 +265,16 @@ async def offer(
                 tally.count(status, body, time.perf_counter() - began)
 
         began = time.perf_counter()
-        arrival_s, billed_before = 0.0, None
+        arrival_s, billed_before = 0.0, -1
         while arrival_s < warm_s + seconds:
             arrival_s += rng.expovariate(scenario.factor * rate)
             await asyncio.sleep(max(0.0, began + arrival_s - time.perf_counter()))
             counted = arrival_s >= warm_s
-            if counted and billed_before is None:
-                billed_before = provider.billed
+            if counted and billed_before < 0:
+                billed_before = await billed_by(session, endpoint)
             tasks.create_task(ask(counted))
         tally.seconds = seconds
-        tally.billed = provider.billed - (billed_before or 0)
+        tally.billed = await billed_by(session, endpoint) - billed_before
     return tally
 
 
@@ -286,12 +305,13 @@ async def run(
         table.add_column(name, justify="right")
     for scenario in scenarios:
         for imgrid in imgrids:
-            provider = FixedSpeedProvider(call_s)
             async with (
-                provider.listening() as endpoint,
+                provider_process(call_s) as endpoint,
                 gateway(imgrid, scenario.stages, endpoint) as url,
             ):
-                tally = await offer(url, scenario, provider, seconds=seconds, warm_s=warm_s)
+                tally = await offer(
+                    url, scenario, endpoint, call_s=call_s, seconds=seconds, warm_s=warm_s
+                )
             table.add_row(scenario.name, str(imgrid), *tally.row())
     return table
 
