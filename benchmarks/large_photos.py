@@ -14,29 +14,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
 from common import photos, rss_mb
-from overload import FixedSpeedProvider
+from fixed_speed import gateway_process, provider_process
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
-
-from gateway.testing.redis_server import free_port
 
 LARGE_SIDE_PX = 7_000
 FORMATS = {"WEBP": "RGB", "PNG": "I;16", "TIFF": "F", "GIF": "L"}
@@ -45,7 +39,21 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "WEBP": {"method": 0, "quality": 80},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
-OWN_PACKAGES = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+PROVIDER_CONCURRENCY = 64
+CONFIG: Mapping[str, Any] = {
+    "routes": [
+        {
+            "task": "objects",
+            "provider": "fixed",
+            "stages": [{"shape": "2x2"}],
+            "watch": {"share": 0},
+        }
+    ],
+    "tenants": [
+        {"name": name, "keys": [{"dialect": "native", "key": f"key-of-tenant-{name}"}]}
+        for name in ("large", "small")
+    ],
+}
 ALONE_CALLS = 20
 PAUSE_S = 0.1
 SAMPLE_S = 0.05
@@ -118,75 +126,14 @@ def large_photo(image_format: str, side_px: int) -> bytes:
     return out.getvalue()
 
 
-@asynccontextmanager
-async def gateway(imgrid: Path, endpoint: str) -> AsyncIterator[tuple[str, int]]:
-    """The address and process id of a gateway for two tenants that asks the provider there."""
-    port = free_port()
-    config = {
-        "listen": f"127.0.0.1:{port}",
-        "providers": {
-            "fixed": {
-                "kind": "gateway",
-                "endpoint": endpoint,
-                "usd_per_image": 0.001,
-                "canvas": "640x640",
-            }
-        },
-        "routes": [
-            {
-                "task": "objects",
-                "provider": "fixed",
-                "stages": [{"shape": "2x2"}],
-                "watch": {"share": 0},
-            }
-        ],
-        "tenants": [
-            {"name": name, "keys": [{"dialect": "native", "key": f"key-of-tenant-{name}"}]}
-            for name in ("large", "small")
-        ],
-    }
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "imgrid.yaml").write_text(yaml.safe_dump(config))
-        process = _start(imgrid, folder)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            await _until_ready(url)
-            yield url, process.pid
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _start(imgrid: Path, folder: Path) -> subprocess.Popen[bytes]:
-    command = [imgrid, "serve", "--config", "imgrid.yaml"]
-    with (folder / "log").open("w") as log:
-        # each command has its own packages
-        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=OWN_PACKAGES)
-
-
-async def _until_ready(url: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        for _ in range(300):
-            try:
-                async with session.get(f"{url}/readyz") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)
-    raise RuntimeError("the gateway did not start")
-
-
 async def try_one(
     imgrid: Path, large: bytes, small: Sequence[bytes], *, count: int, call_s: float, rest_s: float
 ) -> Result:
     """Ordinary photos alone, then beside `count` large ones."""
-    result, provider = Result(), FixedSpeedProvider(call_s)
-    provider._slots = asyncio.Semaphore(64)
+    result = Result()
     async with (
-        provider.listening() as endpoint,
-        gateway(imgrid, endpoint) as (url, pid),
+        provider_process(call_s, PROVIDER_CONCURRENCY) as endpoint,
+        gateway_process(imgrid, endpoint, CONFIG) as (url, pid),
         aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=300)
         ) as session,

@@ -15,27 +15,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
 import os
 import random
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import yaml
-from aiohttp import web
 from common import percentile, photos, two_sides
+from fixed_speed import billed_by, gateway_process, provider_process
 from rich.console import Console
 from rich.table import Table
-
-from gateway.testing.redis_server import free_port
 
 CONCURRENCY = 4
 """The provider answers so many canvases at a time."""
@@ -69,66 +62,6 @@ SCENARIOS = (
     Scenario("2x2, 3 times", GRID, 3.0),
     Scenario("2x2 then 1x1, twice what 1x1 answers", CASCADE, 2.0, cells=1),
 )
-
-
-@dataclass
-class FixedSpeedProvider:
-    """Another gateway, as the provider `gateway` asks it: a fixed number of answers at a time, each
-    after a fixed time. Holds its bill."""
-
-    call_s: float
-    billed: int = 0
-    _slots: asyncio.Semaphore | None = None
-
-    async def detect(self, request: web.Request) -> web.Response:
-        await request.read()
-        self.billed += 1
-        self._slots = self._slots or asyncio.Semaphore(CONCURRENCY)
-        async with self._slots:
-            await asyncio.sleep(self.call_s)
-        boxes = [(x / 4 + 0.05, y / 4 + 0.05) for x in range(4) for y in range(4)]
-        detections = [
-            {
-                "label": "dog",
-                "score": 0.9,
-                "box": {"x0": x, "y0": y, "x1": x + 0.1, "y1": y + 0.1},
-            }
-            for x, y in boxes
-        ]
-        return web.json_response({"photos": [{"detections": detections}]})
-
-    async def bill(self, request: web.Request) -> web.Response:
-        return web.json_response({"billed": self.billed})
-
-    def serve(self, port: int) -> None:
-        """Answers until the process is killed."""
-        app = web.Application(client_max_size=1 << 26)
-        app.router.add_post("/v1/detect", self.detect)
-        app.router.add_get("/readyz", self.bill)
-        web.run_app(app, host="127.0.0.1", port=port, print=None)
-
-
-@asynccontextmanager
-async def provider_process(call_s: float) -> AsyncIterator[str]:
-    """The address of a provider in a process of its own, so that the load does not slow it."""
-    port = free_port()
-    process = multiprocessing.get_context("spawn").Process(
-        target=FixedSpeedProvider(call_s).serve, args=(port,), daemon=True
-    )
-    process.start()
-    url = f"http://127.0.0.1:{port}"
-    try:
-        await _until_ready(url, process.is_alive)
-        yield url
-    finally:
-        process.kill()
-        process.join()
-
-
-async def billed_by(session: aiohttp.ClientSession, endpoint: str) -> int:
-    """The images that the provider has billed so far."""
-    async with session.get(f"{endpoint}/readyz") as response:
-        return int((await response.json())["billed"])
 
 
 @dataclass
@@ -175,67 +108,6 @@ class Tally:
             f"{1000 * refused_s:.0f}",
             ", ".join(f"{status}: {count}" for status, count in sorted(self.errors.items())),
         ]
-
-
-@asynccontextmanager
-async def gateway(imgrid: Path, stages: Sequence[Any], endpoint: str) -> AsyncIterator[str]:
-    """The address of a gateway that asks the provider at `endpoint`."""
-    port = free_port()
-    config = {
-        "listen": f"127.0.0.1:{port}",
-        "providers": {
-            "fixed": {
-                "kind": "gateway",
-                "endpoint": endpoint,
-                "usd_per_image": 0.001,
-                "concurrency": CONCURRENCY,
-                "canvas": "640x640",
-            }
-        },
-        "routes": [
-            {
-                "task": "objects",
-                "provider": "fixed",
-                "stages": list(stages),
-                "watch": {"share": 0},
-                "deadline_ms": int(1000 * DEADLINE_S),
-            }
-        ],
-    }
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "imgrid.yaml").write_text(yaml.safe_dump(config))
-        process = _start(imgrid, folder)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            await _until_ready(url, lambda: process.poll() is None)
-            yield url
-        finally:
-            process.kill()
-            process.wait()
-
-
-def _start(imgrid: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """The gateway in a process of its own, on a core of its own where there are two."""
-    cores = ",".join(map(str, two_sides()[0]))
-    command = ["taskset", "--cpu-list", cores, imgrid, "serve", "--config", "imgrid.yaml"]
-    with (folder / "log").open("w") as log:
-        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-
-
-async def _until_ready(url: str, is_alive: Callable[[], bool]) -> None:
-    async with aiohttp.ClientSession() as session:
-        for _ in range(300):
-            if not is_alive():
-                break
-            try:
-                async with session.get(f"{url}/readyz") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)
-    raise RuntimeError(f"nothing answers at {url}")
 
 
 async def offer(
@@ -305,9 +177,22 @@ async def run(
         table.add_column(name, justify="right")
     for scenario in scenarios:
         for imgrid in imgrids:
+            route = {
+                "task": "objects",
+                "provider": "fixed",
+                "stages": list(scenario.stages),
+                "watch": {"share": 0},
+                "deadline_ms": int(1000 * DEADLINE_S),
+            }
             async with (
-                provider_process(call_s) as endpoint,
-                gateway(imgrid, scenario.stages, endpoint) as url,
+                provider_process(call_s, CONCURRENCY) as endpoint,
+                gateway_process(
+                    imgrid,
+                    endpoint,
+                    {"routes": [route]},
+                    cores=two_sides()[0],
+                    concurrency=CONCURRENCY,
+                ) as (url, _),
             ):
                 tally = await offer(
                     url, scenario, endpoint, call_s=call_s, seconds=seconds, warm_s=warm_s

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import aiohttp
 import yaml
+from common import percentile, photos, rss_mb
 
-from benchmarks.common import percentile, photos, rss_mb
 from gateway.testing.redis_server import free_port
 
 KEY = "key-shop"
@@ -50,7 +50,9 @@ def main() -> None:
         file.write_text(yaml.safe_dump({**CONFIG, "listen": f"127.0.0.1:{port}"}))
         resource.setrlimit(resource.RLIMIT_NOFILE, (USUAL_DESCRIPTORS, hard))
         process = subprocess.Popen(
-            [options.imgrid, "serve", "-c", file], stdout=subprocess.DEVNULL, stderr=sys.stderr
+            [options.imgrid, "serve", "-c", file],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
         try:
