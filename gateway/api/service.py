@@ -24,7 +24,7 @@ from gateway.intake.admission import admit
 from gateway.pipeline.scheduler import Scheduler
 from gateway.vocabulary.translate import Translator
 from providers.base import Limits
-from providers.detection import CONTENT_TYPE, Task, Vocabulary
+from providers.detection import Task, Vocabulary
 
 log = logging.getLogger("imgrid")
 
@@ -68,7 +68,6 @@ class Service:
         photos = await self._photos(question.items, ways, tenant, question.limits or dialect.limits)
         self._tell_refusals(photos, dialect.name)
         answers = await self._answers(photos, ways, tenant, question)
-        answers = [_in_terms_of(answer, dialect.name) for answer in answers]
         vocabulary = _vocabulary(dialect.name)
         if not vocabulary:
             return answers
@@ -259,22 +258,6 @@ def _is_below_promise(request: TaskRequest, route: Route, vocabulary: Vocabulary
     if least is None or positive is None:
         return False
     return least < positive and vocabulary != "google"
-
-
-def _in_terms_of(answer: ItemAnswer, dialect: str) -> ItemAnswer:
-    """The answer without what only one vendor's API can say: grades that are not given, which are
-    Google's, and content types, which are Rekognition's."""
-    outcomes = dict(answer.outcomes)
-    outcome = outcomes.get(Task.MODERATION)
-    if outcome is not None:
-        detections = [
-            detection
-            for detection in outcome.detections
-            if (dialect == "google" or not detection.is_unsaid)
-            and (dialect == "rekognition" or detection.kind != CONTENT_TYPE)
-        ]
-        outcomes[Task.MODERATION] = replace(outcome, detections=tuple(detections))
-    return replace(answer, outcomes=outcomes)
 
 
 def _vocabulary(dialect: str) -> Vocabulary:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway
 from gateway.core.model import FETCH, BufferLane, Entry, FetchEntry, FetchLane, Lane
+from gateway.core.slots import Slots
 from gateway.pipeline.entry_view import Routes
 from gateway.pipeline.fallback import lane_blocked_until
 from gateway.pipeline.fetch_step import FetchStep
@@ -25,7 +26,8 @@ CANVASES_AHEAD = 1
 """Full grids that are composed while a provider has no free slot, so that none stays idle for the
 time that composing takes."""
 MAX_LARGE_CANVASES = 4
-"""Canvases with large photos of one provider that are drawn or asked about at the same time."""
+"""Canvases with large photos of one provider that are drawn or asked about at the same time: so few
+that pools take turns. They are not the provider's before they are drawn."""
 
 
 class CanvasClaim(NamedTuple):
@@ -43,30 +45,9 @@ class FetchClaim(NamedTuple):
 
 
 @dataclass(slots=True)
-class LargeCanvases:
-    """The canvases of large photos for one provider, which are not the provider's before they are
-    drawn. Holds how many are in flight."""
-
-    in_flight: int = 0
-
-    @property
-    def free_slots(self) -> int:
-        """How many more may be in flight: so few that pools take turns."""
-        return MAX_LARGE_CANVASES - self.in_flight
-
-    def take_slot(self) -> None:
-        """Begins a canvas."""
-        self.in_flight += 1
-
-    def release_slot(self) -> None:
-        """Ends it."""
-        self.in_flight -= 1
-
-
-@dataclass(slots=True)
 class Claimer:
     """Claims photos. Holds the order in which pools were served, as a number for each, and the
-    slots for large photos."""
+    slots for large photos by provider."""
 
     buffer: Buffer
     inspection: Inspection
@@ -75,8 +56,8 @@ class Claimer:
     fetch_step: FetchStep
     fetch_below_bytes: int
     clock: Clock
-    large_canvases: dict[str, LargeCanvases] = field(
-        default_factory=lambda: defaultdict(LargeCanvases), init=False
+    large_canvases: dict[str, Slots] = field(
+        default_factory=lambda: defaultdict(lambda: Slots(MAX_LARGE_CANVASES)), init=False
     )
     _turns: dict[str, int] = field(default_factory=dict, init=False)
 
@@ -137,7 +118,7 @@ class Claimer:
         if FETCH in slots:
             occupancy = await self.inspection.occupancy()
             has_room = occupancy.bytes < self.fetch_below_bytes
-            slots[FETCH] = self.fetch_step.free_slots if has_room else 0
+            slots[FETCH] = self.fetch_step.slots.free_slots if has_room else 0
         return slots
 
     def _blocked(self, waiting: Mapping[BufferLane, Backlog]) -> Mapping[Lane, float]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError, NotServed
 from gateway.core.model import FetchEntry, FetchLane, Photo, RemotePhoto, Tenant, Way
+from gateway.core.slots import Slots
 from gateway.pipeline.entry_view import Routes
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.recovery import Recovery
@@ -33,8 +34,7 @@ async def no_fetch(photo: RemotePhoto, tenant: Tenant) -> Photo:
 
 @dataclass(slots=True)
 class FetchStep:
-    """Fetches claimed photos and puts them into their first lane. Holds how many canvases' worth of
-    photos are in flight."""
+    """Fetches claimed photos and puts them into their first lane. Holds the slots for them."""
 
     routes: Routes
     fetch: Fetch
@@ -42,20 +42,7 @@ class FetchStep:
     settler: Settler
     recovery: Recovery
     clock: Clock
-    in_flight: int = 0
-
-    @property
-    def free_slots(self) -> int:
-        """How many more photos may be fetched now."""
-        return MAX_FETCHES - self.in_flight
-
-    def take_slot(self) -> None:
-        """Begins to fetch a photo."""
-        self.in_flight += 1
-
-    def release_slot(self) -> None:
-        """Ends it."""
-        self.in_flight -= 1
+    slots: Slots = field(default_factory=lambda: Slots(MAX_FETCHES), init=False)
 
     async def run(self, lane: FetchLane, entries: Sequence[FetchEntry]) -> None:
         """Fetches the photos of a claim side by side. Raises nothing: what goes wrong becomes the

@@ -16,10 +16,11 @@ from gateway.core.errors import BufferAway, Busy, GatewayError, Stopping
 from gateway.core.events import BreakerChanged, Event, Events, LoopFailed
 from gateway.core.model import Outcome, Photo, Route, Tenant, Way
 from gateway.core.outage_log import OutageLog
+from gateway.core.slots import Slots
 from gateway.ledger.accounts import Charges
 from gateway.pipeline.background import BackgroundTasks
 from gateway.pipeline.cascade_step import CascadeStep
-from gateway.pipeline.claimer import CanvasClaim, Claimer, FetchClaim, LargeCanvases
+from gateway.pipeline.claimer import CanvasClaim, Claimer, FetchClaim
 from gateway.pipeline.entry_factory import EntryFactory
 from gateway.pipeline.fetch_step import FetchStep
 from gateway.pipeline.group_testing import GroupTester
@@ -29,7 +30,6 @@ from gateway.pipeline.waiters import Waiters
 from gateway.store.buffer import Buffer
 from gateway.store.inspection import Inspection
 from gateway.store.ledger import Ledger
-from gateway.upstream.client import UpstreamClient
 from providers.detection import BOXED
 from thresholds.shape import ALONE
 from thresholds.variants import TARGET
@@ -204,14 +204,16 @@ class Scheduler:
 
     def _start(self, claim: CanvasClaim | FetchClaim) -> None:
         """Starts a step with the claimed photos, and takes a slot while it lasts."""
-        slots: UpstreamClient | LargeCanvases | FetchStep | None
+        slots: Slots | None = None
         if isinstance(claim, FetchClaim):
-            slots = self._fetch_step
+            slots = self._fetch_step.slots
             work = self._fetch_step.run(claim.lane, claim.entries)
         else:
-            slots = self._claimer.upstream.clients.get(claim.lane.provider)
+            client = self._claimer.upstream.clients.get(claim.lane.provider)
             if claim.lane.is_large:
                 slots = self._claimer.large_canvases[claim.lane.provider]
+            elif client is not None:
+                slots = client.slots
             is_group = claim.lane.task not in BOXED and claim.lane.shape != ALONE
             step = self._group_tester if is_group else self._cascade_step
             work = step.run(claim.lane, claim.entries)

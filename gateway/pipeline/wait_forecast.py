@@ -75,13 +75,10 @@ class WaitForecast:
         """
         if lane.provider not in self.upstream:
             return 0.0
-        client, replicas = self.upstream[lane.provider], max(self.inspection.replicas, 1)
-        if client.canvas_s is None or client.canvases_per_s is None:
-            return 0.0
         canvases = self._canvases_by_pool(lane, photos)
         ahead = min(canvases.total(), canvases[lane.pool] * len(canvases))
-        queued = max(ahead - replicas * max(client.free_slots, 0), 0)
-        return client.canvas_s + queued / (replicas * client.canvases_per_s)
+        free_slots = self.upstream[lane.provider].slots.free_slots
+        return self._wait_behind(lane.provider, ahead, free_slots)
 
     def has_time(self, entry: Entry, *, share: float) -> bool:
         """Whether a photo that goes to wait in its lane again would be answered within this share
@@ -142,21 +139,25 @@ class WaitForecast:
     def _longest_wait_s(self, provider: str) -> float:
         """No wait for the provider is longer: as if each photo that waits had a canvas of its
         own."""
-        if provider not in self.upstream:
-            return 0.0
-        client = self.upstream[provider]
-        if client.canvas_s is None or client.canvases_per_s is None:
-            return 0.0
         photos = self._photos[provider] + self._new.total() + len(self._returning)
-        return client.canvas_s + photos / (max(self.inspection.replicas, 1) * client.canvases_per_s)
+        return self._wait_behind(provider, photos, 0)
 
     def _alone_s(self, lane: Lane, call: Sequence[Entry]) -> float:
         """How long the photos of one call would take if no others waited."""
-        client, replicas = self.upstream[lane.provider], max(self.inspection.replicas, 1)
         counts = Counter(entry.lane for entry in call if entry.lane.provider == lane.provider)
         canvases = sum(ceil(count / each.shape.cells) for each, count in counts.items())
-        queued = max(canvases - replicas * client.provider.about.concurrency, 0)
-        return (client.canvas_s or 0.0) + queued / (replicas * (client.canvases_per_s or 1.0))
+        slots = self.upstream.about(lane.provider).concurrency
+        return self._wait_behind(lane.provider, canvases, slots)
+
+    def _wait_behind(self, provider: str, canvases: int, free_slots: int) -> float:
+        """Seconds until the last of so many canvases is answered, where each replica has so many
+        slots free for them; 0 where the provider has not answered yet."""
+        client = self.upstream.clients.get(provider)
+        if client is None or client.canvas_s is None or client.canvases_per_s is None:
+            return 0.0
+        replicas = max(self.inspection.replicas, 1)
+        queued = max(canvases - replicas * max(free_slots, 0), 0)
+        return client.canvas_s + queued / (replicas * client.canvases_per_s)
 
     def _canvases_by_pool(self, lane: Lane, photos: int) -> Counter[str]:
         """How many canvases of the lane's provider wait in each pool, of photos whose clients wait,

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.events import BreakerChanged, Events
+from gateway.core.slots import Slots
 from gateway.upstream.breaker import CircuitBreaker
 from gateway.upstream.faults import CircuitOpen, RateLimited, RetryPolicy, fault_of
 from gateway.upstream.rate_limit import RateLimit
@@ -59,9 +60,12 @@ class UpstreamAnswer:
 
 
 class UpstreamClient:
-    """Calls one provider, as often as its rate limit and its breaker allow. Holds the number of
-    pictures in flight, how long a canvas takes (`canvas_s`, in seconds from its claim to its
-    answer; None before the first), and the queue of calls that wait for their turn.
+    """Calls one provider, as often as its rate limit and its breaker allow. Holds the slots for
+    canvases, how long a canvas takes (`canvas_s`, in seconds from its claim to its answer; None
+    before the first), and the queue of calls that wait for their turn.
+
+    A canvas that waits for its turn has its slot too. An open breaker takes no slot: photos must
+    get their error, or their fallback.
 
     `name` is the provider's name in events, by default its own.
     """
@@ -79,24 +83,18 @@ class UpstreamClient:
         """Without a breaker the provider is called however often it fails."""
         self.provider = provider
         self.breaker = breaker or CircuitBreaker()
-        self.in_flight = 0
+        self.slots = Slots(provider.about.concurrency)
         self.canvas_s: float | None = None
         self._throughput = Throughput()
         self._name = name or provider.about.name
         self._clock = clock
         self._rng = rng
         self._events = events or Events()
-        self._slots = asyncio.Semaphore(provider.about.concurrency)
+        self._call_slots = asyncio.Semaphore(provider.about.concurrency)
         self._rate = RateLimit(provider.about.calls.rate_per_s)
         self._queue = asyncio.Lock()
         self._queue_length = 0
         self._stall = StallMonitor(provider.about)
-
-    @property
-    def free_slots(self) -> int:
-        """How many more pictures may be in flight, those that wait for their turn included. An open
-        breaker takes no slot: photos must get their error, or their fallback."""
-        return self.provider.about.concurrency - self.in_flight
 
     @property
     def typical_s(self) -> float:
@@ -121,15 +119,7 @@ class UpstreamClient:
             self.canvas_s = seconds
         self.canvas_s += SMOOTHING * (seconds - self.canvas_s)
         now = self._clock()
-        self._throughput.record(now, now - seconds, is_saturated=self.free_slots <= 0)
-
-    def take_slot(self) -> None:
-        """Begins a canvas."""
-        self.in_flight += 1
-
-    def release_slot(self) -> None:
-        """Ends a canvas."""
-        self.in_flight -= 1
+        self._throughput.record(now, now - seconds, is_saturated=self.slots.free_slots <= 0)
 
     @property
     def blocked_until(self) -> float:
@@ -212,7 +202,7 @@ class UpstreamClient:
     ) -> T:
         """The result of one call, made when the provider has a slot for it: the halves of a refused
         canvas are asked about at the same time."""
-        async with self._slots:
+        async with self._call_slots:
             self.check()
             await self._wait_turn(until)
             turn, failed = self._enter(), None

@@ -57,7 +57,7 @@ class UpstreamRegistry:
 
     def free_slots(self) -> dict[str, int]:
         """How many more canvases each provider may have in flight."""
-        return {name: client.free_slots for name, client in self.clients.items()}
+        return {name: client.slots.free_slots for name, client in self.clients.items()}
 
     def problems(self) -> Mapping[str, str]:
         """The providers whose breaker is open or whose calls are all stuck, and why."""

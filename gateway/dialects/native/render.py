@@ -48,7 +48,11 @@ def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) 
     ranked = outcome.detections if options.task == Task.TEXT else by_score(outcome.detections)
     candidates = concerning(ranked, options.labels)
     min_score = DEFAULT_MIN_SCORE if options.min_score is None else options.min_score
-    detections = [candidate for candidate in candidates if candidate.score >= min_score]
+    detections = [
+        candidate
+        for candidate in candidates
+        if candidate.score >= min_score and not candidate.is_unsaid
+    ]
     return PhotoOut(
         name,
         [_detection_out(detection, size) for detection in detections[: options.max_results]],

@@ -60,11 +60,7 @@ def _detect_moderation_labels_output(
     """The labels, parents among them; none for a clean photo. Content types are those of a photo
     that was asked about alone: a photo that was cleared in a group has none."""
     findings = detections[Task.MODERATION]
-    labels = [
-        label
-        for label in findings
-        if label.kind != CONTENT_TYPE and 100 * label.score >= call.min_confidence
-    ]
+    labels = [label for label in findings if _is_label(label, call.min_confidence)]
     versions = [each.details["version"] for each in findings if each.details.get("version")]
     content_types = [
         {"Confidence": content.details["confidence"], "Name": content.label}
@@ -76,6 +72,14 @@ def _detect_moderation_labels_output(
         "ModerationModelVersion": versions[0] if versions else "7.0",
         "ContentTypes": content_types,
     }
+
+
+def _is_label(finding: Detection, min_confidence: float) -> bool:
+    """Whether a finding is a moderation label of that confidence: no content type, and no grade
+    that is not given."""
+    if finding.kind == CONTENT_TYPE or finding.is_unsaid:
+        return False
+    return 100 * finding.score >= min_confidence
 
 
 def _moderation_label(label: Detection) -> Output:

@@ -54,7 +54,7 @@ class Harness:
         self.forecast = WaitForecast(self.upstream, Replicas(replicas), clock)
         self.client.record_canvas(CANVAS_S)
         for _ in range(in_flight):
-            self.client.take_slot()
+            self.client.slots.take_slot()
             self.client._stall.begin(NOON)
 
     def wait(self, **photos: int) -> None:
