@@ -4,17 +4,21 @@ neither kept waiting nor paid for."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from math import inf
 
 import pytest
 
-from gateway.core.errors import Busy, DeadlineExceeded, GatewayError
-from gateway.core.events import StageSkipped
+from gateway.core.errors import Busy, DeadlineExceeded
+from gateway.core.events import Settled, StageSkipped
+from gateway.core.model import Step, Way
 from gateway.testing.provider import ScriptedProvider, about
+from providers.detection import Box, Detection
 from tests.support.photos import photo_of_block
-from tests.support.pipeline import SURE, PipelineHarness, labels_of, route_of, run_pipeline
+from tests.support.pipeline import ANN, SURE, PipelineHarness, labels_of, route_of, run_pipeline
 from tests.support.waiting import wait_until
 from thresholds.cascade import Stage
+from thresholds.shape import Shape
 
 CANVAS_S = 1.0
 DOUBTFUL = Stage(shape="2x2", rule=SURE)
@@ -84,22 +88,30 @@ class TestLatePhotos:
             await first
             assert provider.calls == 1
 
-    async def test_a_late_photo_keeps_the_answer_it_has(self) -> None:
-        """A photo that waits to be asked about again, and would be late, ends with the answer of
-        the grid."""
-        gate = asyncio.Event()
-        gate.set()
-        provider = ScriptedProvider(about=about("fake", concurrency=2), gate=gate)
-        route = route_of(DOUBTFUL, "2x1", deadline_s=50.0)
-        async with run_pipeline(provider, route) as pipeline:
-            photos = [photo_of_block("red") for _ in range(4)]
-            answers = asyncio.create_task(pipeline.answer(*photos[:3], photo_of_block("blue")))
-            await wait_until(lambda: provider.calls == 1)
-            gate.clear()
-            await wait_until(lambda: provider.calls == 3)
-            gate.set()
-            outcomes = await answers
-            assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 3 + [["blue"]]
+    @pytest.mark.parametrize(("canvas_s", "is_asked_about"), [(20.0, False), (1.0, True)])
+    async def test_a_late_photo_keeps_the_answer_it_has(
+        self, canvas_s: float, is_asked_about: bool
+    ) -> None:
+        """A photo that waits to be asked about again ends with the answer of the grid where another
+        one would come too late, and else is asked about."""
+        route = route_of(DOUBTFUL, "2x1", deadline_s=10.0)
+        async with run_pipeline(ScriptedProvider(), route) as pipeline:
+            seen = Detection("red", 0.7, Box(0.1, 0.1, 0.4, 0.4))
+            step = Step(0, "fake", "canvas", Shape(2, 2), 4, 1, 0.1, 0.1, 0.1, (seen,), "unsure")
+            entry = pipeline.scheduler.entries.client_entry(photo_of_block("red"), Way(route), ANN)
+            lane = entry.lane._replace(shape=Shape(2, 1))
+            await pipeline.buffer.put([replace(entry, lane=lane, stage=1, steps=(step,))])
+            claimed = await pipeline.buffer.claim(lane, inf)
+            measured(pipeline, canvas_s)
+            pipeline.upstream["fake"]._stall.begin(pipeline.clock())
+            recovery = pipeline.scheduler._cascade_step.recovery
+            current = await recovery.drop_stale(lane, claimed)
+            assert current == (claimed if is_asked_about else [])
+            settled = [event.outcome for event in pipeline.events.of(Settled)]
+            assert [labels_of(outcome) for outcome in settled] == (
+                [] if is_asked_about else [["red"]]
+            )
+            assert [outcome.steps for outcome in settled] == ([] if is_asked_about else [(step,)])
 
 
 class TestPressure:
@@ -150,9 +162,3 @@ class TestLatestSafeMoment:
             (backlog,) = (await pipeline.buffer.backlogs()).values()
             assert backlog.due_at - backlog.oldest_at == pytest.approx(20.0)
             answer.cancel()
-
-
-async def test_errors_are_the_gateways_own() -> None:
-    """A refusal under load is an error that each dialect knows how to say."""
-    assert issubclass(Busy, GatewayError)
-    assert Busy("").status == 429
