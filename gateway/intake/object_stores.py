@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from threading import Event
 from typing import Any
@@ -173,14 +173,21 @@ class GsReader(ObjectStoreReader):
 
         path = f"/storage/v1/b/{location.bucket}/o/{quote(location.key, safe='')}"
         try:
-            # the API never redirects, and a redirect could lead anywhere
-            with self._session.get(
-                f"{self._endpoint}{path}?alt=media",
-                headers={"Accept-Encoding": "identity"},
-                stream=True,
-                allow_redirects=False,
-                timeout=self._timeouts_s,
-            ) as response:
+            with ExitStack() as answers:
+
+                def close_at_end(answer: Any, **_: Any) -> None:
+                    """A session that renews its credentials leaves the first answer open."""
+                    answers.callback(answer.close)
+
+                # the API never redirects, and a redirect could lead anywhere
+                response = self._session.get(
+                    f"{self._endpoint}{path}?alt=media",
+                    headers={"Accept-Encoding": "identity"},
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=self._timeouts_s,
+                    hooks={"response": close_at_end},
+                )
                 if response.status_code != 200:
                     raise _gs_error(response.status_code)
                 length = _content_length(response.headers)

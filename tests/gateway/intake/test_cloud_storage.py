@@ -6,11 +6,13 @@ from __future__ import annotations
 import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from google.auth.transport.requests import AuthorizedSession
 from google.oauth2.credentials import Credentials
+from requests import Response
 
 from gateway.config.sections import GsSettings
 from gateway.core.errors import NotFetched, SourceAway, SourceMissing, SourceTooLarge
@@ -84,12 +86,23 @@ async def test_a_call_has_the_credentials_token(http_server: StandInServer) -> N
 
 
 async def test_expired_credentials_are_a_matter_of_the_log(http_server: StandInServer) -> None:
-    """If credentials cannot be renewed, the error refers to the operator's log and says no more."""
-    http_server.replies[GS_PATH] = http_reply(b"", 401)
-    session = AuthorizedSession(Credentials("old"))
+    """If credentials cannot be renewed, the error refers to the operator's log and says no more,
+    and the answer that refused them is closed."""
+    answers: list[Response] = []
+
+    class RecordingSession(AuthorizedSession):
+        """Google's session, which notes its answers."""
+
+        def send(self, request: Any, **options: Any) -> Response:
+            answers.append(super().send(request, **options))
+            return answers[-1]
+
+    http_server.replies[GS_PATH] = http_reply(b"no", 401)
+    session = RecordingSession(Credentials("old"))
     sources = open_sources("gs", GsReader(session, http_server.url, (5, 5)), "gs://shop/")
     with pytest.raises(SourceAway, match="operator's log"):
         await sources.fetch("gs://shop/a.jpg", SHOP, MAX_BYTES)
+    assert [(answer.status_code, answer.raw.isclosed()) for answer in answers] == [(401, True)]
     await sources.close()
 
 
