@@ -116,6 +116,10 @@ class PipelineHarness:
 
         await wait_until(held)
 
+    async def wait_for_drawn(self) -> None:
+        """Returns once every photo that waits is drawn."""
+        await wait_until(lambda: all(tile.image.done() for tile in self.renderer._tiles.values()))
+
     def turn_clock(self, seconds: float) -> None:
         """Turns the clock for all but the photos' clients, and wakes the scheduler."""
         self.clock.ahead_s += seconds

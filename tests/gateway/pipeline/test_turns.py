@@ -77,11 +77,12 @@ async def test_tenants_take_turns(pool: str) -> None:
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     ann, crowd = (replace(tenant, pool=pool or tenant.pool) for tenant in (ANN, CROWD))
-    async with run_one_route(provider, "2x2") as pipeline:
+    async with run_one_route(provider, threads=1) as pipeline:  # no canvas overtakes another
         crowd_answers = asyncio.create_task(pipeline.answer(*photos_42(2000), tenant=crowd))
         await wait_until(lambda: provider.active_calls)
         answer = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ann))
         await pipeline.wait_for_held(2001)
+        await pipeline.wait_for_drawn()
         pipeline.turn_clock(1)  # by now every photo has waited long enough
         gate.set()
         await answer
@@ -94,7 +95,7 @@ async def test_jobs_of_tenants_take_turns() -> None:
     """Jobs of two tenants take turns as their clients do."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
-    async with run_one_route(provider) as pipeline:
+    async with run_one_route(provider, threads=1) as pipeline:  # no canvas overtakes another
         await pipeline.submit_job(photos_42(400), CROWD)
         await wait_until(lambda: provider.active_calls)
         late = pipeline.scheduler.entries.job_entry(
