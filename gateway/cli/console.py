@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from gateway.core.model import Route
     from gateway.wiring.routes import Routing
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(emoji=False, highlight=False, soft_wrap=True)
+err = Console(stderr=True, emoji=False, highlight=False, soft_wrap=True)
 
 CONFIG = "IMGRID_CONFIG"
 KEY = "IMGRID_KEY"

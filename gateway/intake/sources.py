@@ -24,7 +24,8 @@ from gateway.core.errors import (
 from gateway.core.fair_share import FairSlots
 from gateway.core.locations import WEB, Folder, Location, location_of
 from gateway.core.model import Tenant
-from gateway.security.egress import EgressGuard, FetchFailed, NotThere, TooLarge, UrlRefused
+from gateway.security.egress import EgressGuard
+from gateway.security.egress_errors import FetchFailed, NotThere, TooLarge, UrlRefused
 
 AT_ONCE = 16
 """Photos being fetched at a time, which bounds the bytes held meanwhile."""

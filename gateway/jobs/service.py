@@ -23,7 +23,7 @@ from gateway.dialects.native.parse import task_request_of
 from gateway.intake.admission import admit
 from gateway.jobs import request
 from gateway.jobs.request import JobRequest, PhotoContent
-from gateway.security.egress import UrlRefused
+from gateway.security.egress_errors import UrlRefused
 from gateway.store.jobs import Job, JobStore, WebhookTarget
 
 NAME = "jobs"

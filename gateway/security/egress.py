@@ -1,9 +1,8 @@
 """Requests to URLs that callers name: only to public addresses, and to networks that the operator
 permits.
 
-The address that is checked is the one that is connected to. The part that connects resolves a name
-once, checks all of its addresses, and connects to one of them. TLS and the Host header keep the
-name.
+`checked_connections` connects. It and the HTTP libraries are imported with the first URL: most
+gateways never see one, and a start would pay for them.
 """
 
 from __future__ import annotations
@@ -12,24 +11,23 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import cached_property
-from itertools import chain, zip_longest
-
-import httpcore
-import httpx
+from typing import TYPE_CHECKING
 
 from gateway.core.content_encoding import BrokenBody, Inflater, UnknownEncoding, encoding_of
 from gateway.security.addresses import Network, address_of, refusal
+from gateway.security.egress_errors import FetchFailed, NotThere, TooLarge, UrlRefused
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""All addresses of a host's name, for a port. Raises OSError where there are none."""
+if TYPE_CHECKING:
+    import httpcore
+    import httpx
+
+    from gateway.security.checked_connections import Resolve
 
 MAX_URL_CHARS = 2048
-MAX_TRIED = 4
-"""Addresses of one name that are tried; all are checked."""
 MAX_DRAINED_BYTES = 4096
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 NOT_THERE = frozenset({401, 403, 404, 410})
@@ -41,30 +39,10 @@ _NAME = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)\.?$){_
 _USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
 
 
-class UrlRefused(Exception):
-    """The URL, or the address that it leads to, is not allowed. The message is safe to show to the
-    caller."""
-
-
-class FetchFailed(Exception):
-    """The request was allowed and failed. `transient` if a later attempt may succeed. The message
-    is safe to show to the caller."""
-
-    def __init__(self, message: str, *, transient: bool) -> None:
-        super().__init__(message)
-        self.transient = transient
-
-
-class TooLarge(FetchFailed):
-    """The answer has more bytes than the limit."""
-
-
-class NotThere(FetchFailed):
-    """The server has nothing at the URL, or not for us."""
-
-
 def check_url(url: str) -> httpx.URL:
     """The parsed URL. Checks its form, not the address that it leads to. Raises UrlRefused."""
+    import httpx
+
     if len(url) > MAX_URL_CHARS:
         raise UrlRefused(f"The URL is longer than {MAX_URL_CHARS} characters.")
     if not url.isprintable() or " " in url:
@@ -88,61 +66,6 @@ def _is_valid_host(host: str) -> bool:
 
 def _is_valid_port(port: int | None) -> bool:
     return port is None or 0 < port < 65536
-
-
-class CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to allowed addresses only. All that a connection pool sends comes through here,
-    redirects too."""
-
-    def __init__(self, resolve: Resolve, allow: Sequence[Network] = ()) -> None:
-        self._resolve = resolve
-        self._allow = tuple(allow)
-        self._inner = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  httpcore's signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """A connection to one of the host's addresses. Raises UrlRefused if any of them is not
-        allowed."""
-        addresses = _alternating(await self._allowed_addresses(host, port))[:MAX_TRIED]
-        each_s = None if timeout is None else timeout / len(addresses)
-        for address in addresses[:-1]:
-            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await self._inner.connect_tcp(
-                    address, port, each_s, local_address, socket_options
-                )
-        return await self._inner.connect_tcp(
-            addresses[-1], port, each_s, local_address, socket_options
-        )
-
-    async def connect_unix_socket(self, *_: object, **__: object) -> httpcore.AsyncNetworkStream:
-        raise UrlRefused("The URL leads to no network.")
-
-    async def _allowed_addresses(self, host: str, port: int) -> list[str]:
-        """All addresses of the host, each once. Raises UrlRefused if any is not allowed."""
-        resolved = [host] if address_of(host) else await self._resolve(host, port)
-        addresses = list(dict.fromkeys(resolved))
-        if not addresses:
-            raise OSError("the name has no address")
-        for address in map(address_of, addresses):
-            if address is None or refusal(address, self._allow):
-                raise UrlRefused("The URL's host leads to an address that is not allowed.")
-        return addresses
-
-
-def _alternating(addresses: list[str]) -> list[str]:
-    """The addresses of both families in turns, each in the resolver's order: one of the families
-    may have no route here."""
-    is_v6_first = ":" in addresses[0]
-    first_family = [address for address in addresses if (":" in address) == is_v6_first]
-    second_family = [address for address in addresses if (":" in address) != is_v6_first]
-    pairs = zip_longest(first_family, second_family)
-    return [address for address in chain.from_iterable(pairs) if address]
 
 
 class EgressGuard:
@@ -172,13 +95,9 @@ class EgressGuard:
     @cached_property
     def _pool(self) -> httpcore.AsyncConnectionPool:
         """Made with the first call: reading the machine's certificates takes a while."""
-        return httpcore.AsyncConnectionPool(
-            ssl_context=self._tls or httpx.create_ssl_context(trust_env=False),
-            max_connections=None,  # or hosts that never answer would keep the others waiting
-            max_keepalive_connections=20,
-            keepalive_expiry=5,
-            network_backend=CheckedBackend(self._lookup, self._allow),
-        )
+        from gateway.security.checked_connections import CheckedBackend, checked_pool
+
+        return checked_pool(CheckedBackend(self._lookup, self._allow), self._tls)
 
     def check(self, url: str) -> httpx.URL:
         """The parsed URL. Checks its form, and its address if the host is one; names are checked
@@ -198,7 +117,7 @@ class EgressGuard:
                 async with self._request("GET", target) as response:
                     if response.status not in REDIRECTS:
                         return await _body(response, max_bytes)
-                    location = httpx.Headers(response.headers).get("Location", "")
+                    location = _header(response, "Location")
                     target = self.check(str(target.join(location)))
             raise FetchFailed("The URL redirects too often.", transient=False)
 
@@ -242,6 +161,9 @@ class EgressGuard:
         headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[httpcore.Response]:
         """A context with the answer to a request."""
+        import httpcore
+        import httpx
+
         all_headers = httpx.Headers({"Accept": "*/*", **(headers or {})})
         all_headers.update(
             {
@@ -274,6 +196,8 @@ class EgressGuard:
 def _fetch_failure(error: Exception) -> FetchFailed:
     """The failure of a foreign error. Its message stays in the cause, for it may tell which
     addresses a name leads to."""
+    import httpcore
+
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in (error, *error.args)):
         return FetchFailed("The server's certificate is not valid for the URL.", transient=False)
     if isinstance(error, (TimeoutError, httpcore.TimeoutException)):
@@ -287,6 +211,13 @@ def _fetch_failure(error: Exception) -> FetchFailed:
     return FetchFailed("The request could not be made.", transient=False)
 
 
+def _header(response: httpcore.Response, name: str) -> str:
+    """The value of a header, in any case; empty where there is none."""
+    import httpx
+
+    return httpx.Headers(response.headers).get(name, "")
+
+
 async def _body(response: httpcore.Response, max_bytes: int) -> bytes:
     """The body of an answer of status 200. Raises FetchFailed."""
     if response.status != 200:
@@ -294,7 +225,7 @@ async def _body(response: httpcore.Response, max_bytes: int) -> bytes:
         kind = NotThere if response.status in NOT_THERE else FetchFailed
         raise kind(f"The server answered with status {response.status}.", transient=transient)
     try:
-        encoding = encoding_of(httpx.Headers(response.headers).get("Content-Encoding", ""))
+        encoding = encoding_of(_header(response, "Content-Encoding"))
         return await _read(response, max_bytes, Inflater(encoding) if encoding else None)
     except (UnknownEncoding, BrokenBody) as error:
         raise FetchFailed(f"The server's answer cannot be read: {error}", transient=False) from None
@@ -305,7 +236,7 @@ async def _read(
 ) -> bytes:
     """The body of an answer, inflated where it is compressed. Raises TooLarge and BrokenBody."""
     too_large = TooLarge(f"The server's answer is larger than {max_bytes} bytes.", transient=False)
-    if int(httpx.Headers(response.headers).get("Content-Length", "0")) > max_bytes:
+    if int(_header(response, "Content-Length") or 0) > max_bytes:
         raise too_large
     body = bytearray()
     async for part in response.aiter_stream():

@@ -19,7 +19,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.events import DeliveryResult, Events, WebhookAttempted
 from gateway.core.outage_log import OutageLog
 from gateway.jobs.webhooks import signing
-from gateway.security.egress import FetchFailed, UrlRefused
+from gateway.security.egress_errors import FetchFailed, UrlRefused
 from gateway.store.jobs import PER_HOST, Delivery, DeliveryStore, host_of
 
 log = logging.getLogger("imgrid")

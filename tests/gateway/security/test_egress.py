@@ -8,7 +8,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
-from gateway.security.egress import CheckedBackend, EgressGuard, FetchFailed, UrlRefused, check_url
+from gateway.security.checked_connections import CheckedBackend
+from gateway.security.egress import EgressGuard, check_url
+from gateway.security.egress_errors import FetchFailed, UrlRefused
 from tests.support.raw_http import Parts, RawRequest, RawServer, Serve, always, reply
 
 LOOPBACK = IPv4Network("127.0.0.1/32")

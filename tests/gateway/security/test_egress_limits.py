@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.security.egress import EgressGuard, FetchFailed
+from gateway.security.egress import EgressGuard
+from gateway.security.egress_errors import FetchFailed
 from tests.support.raw_http import (
     Answer,
     Parts,

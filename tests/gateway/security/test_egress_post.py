@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.security.egress import EgressGuard, FetchFailed
+from gateway.security.egress import EgressGuard
+from gateway.security.egress_errors import FetchFailed
 from tests.support.raw_http import Serve, drip, reply, silence
 
 OpenGuard = Callable[..., EgressGuard]

@@ -16,7 +16,7 @@ from gateway.jobs.webhooks.deliverer import (
     PAUSES_S,
     retry_at,
 )
-from gateway.security.egress import FetchFailed, UrlRefused
+from gateway.security.egress_errors import FetchFailed, UrlRefused
 from gateway.store.jobs import Delivery
 from tests.support.webhooks import (
     OTHER_SECRET,
