@@ -9,8 +9,6 @@ from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 from tests.support.paths import ROOT
 
 PACKAGES = ("providers", "thresholds", "gateway")
@@ -75,6 +73,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 MODULES = dict(modules())
 
 
+@cache
 def imported_names(path: Path) -> set[str]:
     """The modules that a file imports, wherever in it."""
     names: set[str] = set()
@@ -105,17 +104,18 @@ def room_of(name: str) -> str | None:
     )
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_rooms_below_its_own(name: str) -> None:
-    """A module imports its own room, and the rooms that the table allows it."""
+def strangers_of(name: str) -> set[str]:
+    """The modules that a module imports without being allowed to."""
     room = room_of(name)
     if room is None:
-        assert name == "gateway", f"{name} is in no row: give its room a place in the table"
-        return
-    strangers = {
-        other for other in imports(MODULES[name]) if not within(other, MAY_IMPORT[room] | {room})
-    }
-    assert not strangers, f"{name} must not import {strangers}"
+        return set() if name == "gateway" else {"it is in no row: give its room a place"}
+    allowed = MAY_IMPORT[room] | {room}
+    return {other for other in imports(MODULES[name]) if not within(other, allowed)}
+
+
+def test_a_module_imports_only_rooms_below_its_own() -> None:
+    """A module imports its own room, and the rooms that the table allows it."""
+    assert {name: each for name in MODULES if (each := strangers_of(name))} == {}
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
@@ -147,22 +147,24 @@ def test_the_gateway_itself_holds_the_door_only() -> None:
     assert {path.name for path in (ROOT / "gateway").glob("*.py")} == {"__init__.py", "app.py"}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_only_the_command_reads_the_environment(name: str) -> None:
+def test_only_the_command_reads_the_environment() -> None:
     """Only the command reads the environment, and hands it to the settings."""
-    text = MODULES[name].read_text()
-    reads = "os.environ" in text or "getenv" in text
-    assert not reads or name in READS_ENVIRONMENT
+    texts = {name: path.read_text() for name, path in MODULES.items()}
+    readers = {name for name, text in texts.items() if "os.environ" in text or "getenv" in text}
+    assert readers <= READS_ENVIRONMENT
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_only_the_command_uses_the_console(name: str) -> None:
+def test_only_the_command_uses_the_console() -> None:
     """Modules outside of `gateway.cli` import neither rich nor typer: they return values."""
-    packages = {imported.split(".")[0] for imported in imported_names(MODULES[name])}
-    assert within(name, {"gateway.cli"}) or packages.isdisjoint(CONSOLE)
+    others = {name: path for name, path in MODULES.items() if not within(name, {"gateway.cli"})}
+    packages = {
+        name: {imported.split(".")[0] for imported in imported_names(path)}
+        for name, path in others.items()
+    }
+    assert {name for name, used in packages.items() if used & CONSOLE} == set()
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_no_file_has_more_than_400_lines(name: str) -> None:
+def test_no_file_has_more_than_400_lines() -> None:
     """No file has more than 400 lines."""
-    assert len(MODULES[name].read_text().splitlines()) <= 400
+    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}

@@ -20,6 +20,7 @@ def checkout() -> Checkout:
     return Checkout(ROOT)
 
 
+@pytest.mark.slow
 def test_no_function_is_complex(checkout: Checkout) -> None:
     """No function has a cyclomatic complexity of more than 10, as radon counts it."""
     assert complex_functions(checkout) == []

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from types import ModuleType
 
 import pytest
@@ -16,13 +17,16 @@ SDK_FIXTURES = frozenset({"cloud", "clouds", "rekognition", "s3_endpoint", "stan
 CLOUD_KINDS = frozenset({"azure", "google", "rekognition"})
 """Kinds of provider whose calls go through the vendor's SDK."""
 REDIS_FIXTURES = frozenset({"own_server", "redis_server", "server", "start_redis"})
-SLOW_FIXTURES = frozenset({"agreed", "four_shapes", "image_folders", "studied", "study"})
-"""Fixtures that take seconds: plans are learned, an image is built."""
+SLOW_FIXTURES = frozenset(
+    {"agreed", "ensemble", "four_shapes", "image_folders", "studied", "study"}
+)
+"""Fixtures that take seconds: plans are learned, an image is built, scikit-learn is imported."""
 SLOW_KINDS = frozenset({"text"})
 """Kinds of provider whose networks take seconds."""
 OTHER_THAN_UNIT = frozenset({"browser", "live", "redis", "sdk", "slow"})
 
 
+@cache
 def packages_used(module: ModuleType) -> set[str]:
     """The top-level packages from which a module has taken its globals."""
     packages = set()

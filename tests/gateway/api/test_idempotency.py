@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, RunPace, call_of, is_final
@@ -34,6 +34,7 @@ from gateway.core.question import ItemAnswer
 from gateway.store.memory.replies import MemoryReplies
 from gateway.testing.listeners import EventRecorder
 from providers.detection import Task
+from tests.support.examples import examples
 from tests.support.waiting import wait_until
 from thresholds.shape import ALONE
 
@@ -376,7 +377,7 @@ client_schedules = st.tuples(
 leaves."""
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(client_schedules, min_size=1, max_size=25),
     st.lists(st.tuples(st.integers(0, 25), st.booleans()), min_size=4),

@@ -21,6 +21,8 @@ import yaml
 from gateway.testing.pictures import Block, drawn, encoded
 from tests.support.waiting import PATIENCE_S, block_until
 
+pytestmark = pytest.mark.slow
+
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
 ROUTE = {"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}], "watch": {"share": 0}}
 

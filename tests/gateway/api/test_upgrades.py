@@ -121,6 +121,7 @@ def test_a_google_call_without_a_body_is_an_error(gateway: str, headers: dict[st
     assert "no body" in reply.json()["error"]["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     JAVA is None, reason="there is no JDK on this machine (apt-get install default-jdk-headless)"
 )

@@ -90,19 +90,18 @@ def test_every_command_has_help(words: tuple[str, ...]) -> None:
     assert "Usage" in click.unstyle(result.output)
 
 
-@pytest.mark.parametrize("package", ["fastapi", "numpy", "PIL", "pydantic"])
-def test_the_help_imports_nothing_heavy(package: str) -> None:
+def test_the_help_imports_nothing_heavy() -> None:
     """Help for the command is shown without the packages that take long to import."""
     program = (
         "import sys; from gateway.cli.main import main\n"
         "try: main()\n"
-        f"finally: print({package!r} in sys.modules)"
+        "finally: print({'fastapi', 'numpy', 'PIL', 'pydantic'} & {*sys.modules})"
     )
     process = subprocess.run(
         [sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=60
     )
     assert "Usage" in click.unstyle(process.stdout)
-    assert process.stdout.splitlines()[-1] == "False"
+    assert process.stdout.splitlines()[-1] == "set()"
 
 
 def test_a_bad_config_is_one_message_and_status_2(config: WriteConfig) -> None:

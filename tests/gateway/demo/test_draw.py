@@ -1,11 +1,12 @@
 """Drawing on canvases: cells, clients' names, boxes, labels and scores."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from gateway.demo.draw import MAX_HIDDEN, PALETTE, BoxMark, Cell, annotate, colour, tags_of
+from tests.support.examples import examples
 
 GREY = (120, 120, 120)
 
@@ -120,7 +121,7 @@ def test_a_label_always_has_the_same_colour() -> None:
 sides = st.floats(-200, 1200, allow_nan=False)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(
         st.builds(
@@ -144,7 +145,7 @@ def lines_of_text(draw: st.DrawFn) -> list[BoxMark]:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(lines_of_text())
 def test_no_tag_covers_what_was_read(marks: list[BoxMark]) -> None:
     """However close the boxes are, no tag or caption covers more than a twentieth of any, and no

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core import errors
@@ -17,6 +17,7 @@ from gateway.core.question import Forward
 from gateway.dialects.base import Dialect
 from gateway.dialects.registry import load_all
 from gateway.security.keyring import KeyPair, Keyring, digest
+from tests.support.examples import examples
 
 DIALECTS = load_all()
 NAMED = {
@@ -24,7 +25,7 @@ NAMED = {
     "argvalues": DIALECTS,
     "ids": [dialect.name for dialect in DIALECTS],
 }
-SOME = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOME = examples(150)
 
 TENANT = Tenant("shop", "shop")
 KEYS = {"native": "k1", "azure": "k2", "google": "k3"}
@@ -248,7 +249,7 @@ ASKS = {
 
 @pytest.mark.parametrize(**NAMED)
 @given(incoming=requests, given_id=text | st.sampled_from(["x" * 255, "x" * 256, "\0", ""]))
-@settings(SOME, max_examples=40)
+@examples(40)
 def test_any_call_id_gives_few_ids_of_one_length(
     dialect: Dialect, incoming: Incoming, given_id: str
 ) -> None:

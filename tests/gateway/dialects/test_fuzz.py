@@ -23,7 +23,7 @@ from _pytest.mark.structures import ParameterSet
 from botocore.validate import ParamValidator
 from google.cloud import vision
 from google.protobuf import json_format
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import DataObject, DrawFn
 
@@ -38,6 +38,7 @@ from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from gateway.wiring.parts import Parts
 from providers.base import ForwardCall, ForwardReply, Picture
 from providers.detection import WHOLE, Box, Detection, Landmark, Task
+from tests.support.examples import examples
 
 PHOTO = encoded(drawn((90, 90), Block("red", 10, 10, 60, 60)), "PNG")
 CONTENT = base64.b64encode(PHOTO).decode()
@@ -373,7 +374,7 @@ def test_the_original_requests_are_valid(right: Right) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(max_examples=300, derandomize=True)
+@examples(300, derandomize=True)
 def test_a_changed_request_is_read_or_refused_for_its_fault(name: str, data: DataObject) -> None:
     """A request with a fault is read as a question all the same, or refused for that fault."""
     dialect = DIALECTS[name]
@@ -485,7 +486,7 @@ FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "na
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-@settings(max_examples=80, derandomize=True)
+@examples(80, derandomize=True)
 def test_a_changed_request_is_answered_in_the_vendors_form(
     name: str, data: DataObject, addresses: tuple[str, str], http: httpx.Client
 ) -> None:
@@ -515,7 +516,7 @@ def messages(draw: DrawFn) -> bytes:
 
 
 @given(data=messages())
-@settings(max_examples=80, derandomize=True)
+@examples(80, derandomize=True)
 def test_a_changed_message_is_answered_or_an_invalid_argument(
     data: bytes, addresses: tuple[str, str], channels: Callable[[str], grpc.Channel]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.cloud import vision
 from google.protobuf import json_format
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError
@@ -18,6 +18,7 @@ from gateway.dialects.google.dialect import DIALECT
 from gateway.dialects.google.grpc import METHOD, SERVICE, GoogleGrpc
 from gateway.dialects.google.request import GoogleReplyOptions
 from providers.detection import Box, Detection, Landmark, Task
+from tests.support.examples import examples
 from tests.support.questions import answered, uniform_question
 
 PATH = f"/{SERVICE}/{METHOD}"
@@ -83,7 +84,7 @@ def parsed(
 
 
 @given(requests=st.lists(sdk_requests, max_size=17))
-@settings(max_examples=60)
+@examples(60)
 def test_a_message_asks_the_same_as_json(requests: list[vision.AnnotateImageRequest]) -> None:
     """The same request asks the same, whether it comes as JSON or as a message."""
     batch = vision.BatchAnnotateImagesRequest(requests=requests)
@@ -99,7 +100,7 @@ def test_a_message_asks_the_same_as_json(requests: list[vision.AnnotateImageRequ
     body=st.binary(max_size=60)
     | st.builds(spliced, sdk_requests, st.integers(0, 200), st.binary(max_size=3))
 )
-@settings(max_examples=150)
+@examples(150)
 def test_any_message_gives_a_question_or_a_gateway_error(body: bytes) -> None:
     """Any message is read as a question or refused with one of the gateway's own errors."""
     assert parsed(MESSAGES, body)
@@ -144,7 +145,7 @@ tasks = st.sampled_from(
     detections=detection_lists,
     size=st.builds(Size, st.integers(1, 9000), st.integers(1, 9000)),
 )
-@settings(max_examples=150)
+@examples(150)
 def test_both_forms_of_an_answer_are_the_same(
     task: Task, detections: list[Detection], size: Size
 ) -> None:

@@ -294,6 +294,7 @@ class TestOptions:
         assert all(step[key] >= 0 for key in ("waited_ms", "composed_ms", "asked_ms"))
         assert answer["billed"] == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("place", ["header", "query", "json"])
     def test_a_photo_in_a_hurry_goes_alone(
         self, serve: Callable[..., str], http: httpx.Client, place: str

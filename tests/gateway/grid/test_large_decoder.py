@@ -65,6 +65,7 @@ def test_a_damaged_photo_fails_alone(decoder: LargeDecoder) -> None:
     assert drawn.result(30).size == (60, 40)
 
 
+@pytest.mark.slow
 def test_a_photo_over_the_memory_limit_is_refused() -> None:
     """A photo that takes more memory than the limit is refused with the limit's name, and the next
     one is drawn by the same process."""
@@ -78,6 +79,7 @@ def test_a_photo_over_the_memory_limit_is_refused() -> None:
         decoder.close()
 
 
+@pytest.mark.slow
 def test_a_photo_over_the_time_limit_ends_its_process() -> None:
     """A photo that takes longer than the limit is refused with the limit's name, its process ends,
     and another one draws the next photo."""
@@ -91,6 +93,7 @@ def test_a_photo_over_the_time_limit_ends_its_process() -> None:
     process.end()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_its_photo_alone(decoder: LargeDecoder) -> None:
     """Where the process dies, the photo that it was drawing is refused, and another process draws
     the next."""
@@ -121,6 +124,7 @@ def test_closing_drops_what_has_not_begun() -> None:
     assert drawings[-1].cancelled()
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_the_gateway() -> None:
     """The process ends when the gateway does, however that ends."""
     program = (

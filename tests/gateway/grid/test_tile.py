@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageFilter, ImageOps
 
 from gateway.core.errors import BadFormat
 from gateway.core.model import Photo, Size
 from gateway.grid.tile import tile
+from tests.support.examples import examples
 from thresholds.cascade import Border
 
 
@@ -102,7 +103,7 @@ def test_every_format_is_turned_once(form: str) -> None:
     st.integers(1, 90),
     st.integers(1, 8),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_a_reduced_jpeg_has_the_requested_size(
     width: int, height: int, drawn_width: int, drawn_height: int, orientation: int
 ) -> None:
@@ -292,28 +293,31 @@ def soft_noise() -> Image.Image:
     return Image.effect_noise((1403, 1009), 120).filter(ImageFilter.GaussianBlur(3))
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "I;16", "CMYK", "I", "F"])
-@pytest.mark.parametrize("size", [(401, 307), (133, 101), (40, 31), (7, 900)])
-def test_every_mode_is_reduced_in_strips_alike(mode: str, size: tuple[int, ...]) -> None:
-    """A photo of any mode that is reduced in strips looks like one that is reduced whole."""
+@cache
+def noise_in(mode: str) -> tuple[Photo, Image.Image]:
+    """Soft noise stored in a mode, and the RGB picture that it shows."""
     noise = soft_noise()
     stored = (
         Image.fromarray(np.asarray(noise, np.uint16) * 257)
         if mode == "I;16"
         else noise.convert(mode)
     )
-    if mode in ("RGBA", "LA"):
-        stored.putalpha(noise.rotate(180))
-    form = "TIFF" if mode in ("CMYK", "I", "F") else "PNG"
     flat = noise.convert(mode).convert("RGB") if mode != "I;16" else noise.convert("RGB")
     if mode in ("RGBA", "LA"):
+        stored.putalpha(noise.rotate(180))
         layered = stored.convert("RGBA")
-        flat = Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert(
-            "RGB"
-        )
-    picture = np.asarray(
-        tile(photo(encode(stored, form, compress_level=1), (1403, 1009), form), Size(*size)), float
-    )
+        white = Image.new("RGBA", layered.size, "white")
+        flat = Image.alpha_composite(white, layered).convert("RGB")
+    form = "TIFF" if mode in ("CMYK", "I", "F") else "PNG"
+    return photo(encode(stored, form, compress_level=1), noise.size, form), flat
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "I;16", "CMYK", "I", "F"])
+@pytest.mark.parametrize("size", [(401, 307), (133, 101), (40, 31), (7, 900)])
+def test_every_mode_is_reduced_in_strips_alike(mode: str, size: tuple[int, ...]) -> None:
+    """A photo of any mode that is reduced in strips looks like one that is reduced whole."""
+    stored, flat = noise_in(mode)
+    picture = np.asarray(tile(stored, Size(*size)), float)
     whole = np.asarray(flat.resize(size, Image.Resampling.BILINEAR), float)
     assert np.abs(picture - whole).mean() < 2.5
 
@@ -388,7 +392,7 @@ def test_only_the_admitted_format_is_tried() -> None:
         max_size=5,
     )
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_damaged_file_is_drawn_or_refused(changes: list[tuple[int, bytes]]) -> None:
     """A file with any damage behind its header is drawn at the requested size or refused with an
     error of its own."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageOps
 
@@ -21,6 +21,7 @@ from gateway.core.limits import PhotoLimits
 from gateway.dialects.native.dialect import DIALECT as NATIVE
 from gateway.intake.admission import admit
 from providers.base import Limits
+from tests.support.examples import examples
 
 API, HOUSE = Limits(), PhotoLimits()
 EVERY = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"})
@@ -281,7 +282,7 @@ SEEDS = [
 ]
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(
     st.sampled_from(SEEDS),
     st.lists(st.tuples(st.integers(0, 4000), st.binary(min_size=1, max_size=8)), max_size=6),

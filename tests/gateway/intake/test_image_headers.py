@@ -10,11 +10,12 @@ import zlib
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from gateway.intake.image_headers import excess
+from tests.support.examples import examples
 from tests.support.paths import SHARED
 
 PHOTOS = sorted(SHARED.glob("data/*/images/*"))
@@ -185,7 +186,7 @@ STARTS = [
 ]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.sampled_from(STARTS), st.binary(max_size=200))
 def test_any_bytes_have_an_answer(start: bytes, rest: bytes) -> None:
     """Any bytes have an answer."""
@@ -203,7 +204,7 @@ SEEDS = [
 ]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(
     st.sampled_from(SEEDS),
     st.integers(0, 4000),

@@ -12,8 +12,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.clock import steady
@@ -37,6 +36,7 @@ from providers.base import Picture
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
 from providers.shapes import shapes_on
+from tests.support.examples import examples
 from tests.support.group_testing import (
     ANN,
     block_photo,
@@ -263,7 +263,7 @@ class TestProperties:
         sides=st.lists(SIDES, min_size=1, max_size=14),
         shapes=st.sampled_from(SHAPES),
     )
-    @examples(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+    @examples(25)
     def test_every_photo_has_its_own_answer(
         self, sides: list[int], shapes: tuple[str, ...]
     ) -> None:
@@ -292,7 +292,7 @@ class TestProperties:
             assert await pipeline.buffer.occupancy() == Occupancy()
 
     @given(seed=st.integers(0, 10**9), rule=st.sampled_from(["retry", "fail"]))
-    @examples(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+    @examples(10)
     def test_faults_and_leavers_harm_no_other_photo(
         self, seed: int, rule: Literal["retry", "fail"]
     ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from gateway.core.errors import GatewayError, UpstreamFailed
@@ -23,6 +23,7 @@ from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers import registry
 from providers.base import Picture, Provider
 from providers.detection import WHOLE, Detection, Task
+from tests.support.examples import examples
 from tests.support.group_testing import block_photo as flagged_photo
 from tests.support.group_testing import eye, moderation_route, run_groups
 from tests.support.photos import photo_of_block
@@ -258,8 +259,10 @@ async def ask(provider: Provider, task: Task) -> tuple[list[Outcome], float, flo
         return outcomes, account.billed, account.unknown
 
 
+@pytest.mark.slow
+@pytest.mark.sdk
 @pytest.mark.parametrize("kind", ["azure", "gateway", "google", "rekognition"])
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     task=st.sampled_from([Task.OBJECTS, Task.TEXT, Task.PEOPLE]),
     mutations=st.lists(MUTATION, min_size=1, max_size=3),

@@ -290,6 +290,7 @@ class TestLeaving:
             await wait_until(lambda: not pipeline.scheduler._canvases.running)
             await pipeline.assert_empty()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("seed", range(3))
     async def test_clients_that_stay_get_their_own_answers(self, seed: int) -> None:
         """Every client that stays gets the answer about its own photo, however many others go away

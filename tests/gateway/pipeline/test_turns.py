@@ -72,16 +72,16 @@ async def test_jobs_fill_the_cells_that_clients_leave() -> None:
 
 @pytest.mark.parametrize("pool", ["", "shared"], ids=["pools of their own", "one pool"])
 async def test_tenants_take_turns(pool: str) -> None:
-    """One tenant's two thousand photos do not delay another's single photo, which is on the next
+    """One tenant's four hundred photos do not delay another's single photo, which is on the next
     canvas but one."""
     gate = asyncio.Event()
     provider = ScriptedProvider(about=about(concurrency=1), gate=gate)
     ann, crowd = (replace(tenant, pool=pool or tenant.pool) for tenant in (ANN, CROWD))
     async with run_one_route(provider, threads=1) as pipeline:  # no canvas overtakes another
-        crowd_answers = asyncio.create_task(pipeline.answer(*photos_42(2000), tenant=crowd))
+        crowd_answers = asyncio.create_task(pipeline.answer(*photos_42(400), tenant=crowd))
         await wait_until(lambda: provider.active_calls)
         answer = asyncio.create_task(pipeline.answer(*photos_42(1), tenant=ann))
-        await pipeline.wait_for_held(2001)
+        await pipeline.wait_for_held(401)
         await pipeline.wait_for_drawn()
         pipeline.turn_clock(1)  # by now every photo has waited long enough
         gate.set()

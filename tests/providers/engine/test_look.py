@@ -14,6 +14,8 @@ from providers.engine.look import LookEnded, RunningLook, run_session
 onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
 
+pytestmark = pytest.mark.slow
+
 LAYERS = 4000
 
 

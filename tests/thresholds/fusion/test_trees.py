@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from sklearn.ensemble import (
-    ExtraTreesRegressor,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
-    RandomForestRegressor,
-)
 
 from thresholds.fusion.arrays import Floats
 from thresholds.fusion.trees import Trees, boosted_trees, forest_trees
@@ -32,6 +27,14 @@ STUMP = {
 SEEDS = range(4)
 
 
+@pytest.fixture(scope="module")
+def ensemble() -> ModuleType:
+    """The ensembles of scikit-learn, which takes seconds to import."""
+    from sklearn import ensemble
+
+    return ensemble
+
+
 def random_rows(seed: int, rows: int = 400, features: int = 5) -> tuple[Floats, Floats]:
     """Random rows, some columns with few values as counts have, and their targets."""
     rng = np.random.default_rng(seed)
@@ -41,22 +44,25 @@ def random_rows(seed: int, rows: int = 400, features: int = 5) -> tuple[Floats, 
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("model", [ExtraTreesRegressor, RandomForestRegressor])
-def test_a_forest_predicts_as_scikit_learn_does(seed: int, model: type) -> None:
+@pytest.mark.parametrize("model", ["ExtraTreesRegressor", "RandomForestRegressor"])
+def test_a_forest_predicts_as_scikit_learn_does(
+    seed: int, model: str, ensemble: ModuleType
+) -> None:
     """A forest predicts as scikit-learn does, for its training rows and others."""
     rows, values = random_rows(seed)
-    forest = model(n_estimators=12, min_samples_leaf=5, random_state=seed).fit(rows, values)
+    forest = getattr(ensemble, model)(n_estimators=12, min_samples_leaf=5, random_state=seed)
+    forest.fit(rows, values)
     for table in (rows, random_rows(seed + 100)[0]):
         assert forest_trees(forest)(table) == pytest.approx(forest.predict(table), abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_boosted_trees_predict_as_scikit_learn_does(seed: int) -> None:
+def test_boosted_trees_predict_as_scikit_learn_does(seed: int, ensemble: ModuleType) -> None:
     """Boosted trees predict as scikit-learn does: the value, or a classifier's log-odds."""
     rows, values = random_rows(seed)
     settings = {"max_iter": 20, "max_leaf_nodes": 8, "random_state": seed}
-    regressor = HistGradientBoostingRegressor(**settings).fit(rows, values)
-    classifier = HistGradientBoostingClassifier(**settings).fit(rows, values > 1.5)
+    regressor = ensemble.HistGradientBoostingRegressor(**settings).fit(rows, values)
+    classifier = ensemble.HistGradientBoostingClassifier(**settings).fit(rows, values > 1.5)
     for table in (rows, random_rows(seed + 100)[0]):
         assert boosted_trees(regressor)(table) == pytest.approx(regressor.predict(table), abs=1e-5)
         assert boosted_trees(classifier)(table) == pytest.approx(
@@ -65,12 +71,12 @@ def test_boosted_trees_predict_as_scikit_learn_does(seed: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [100, 1000])
-def test_thresholds_at_values_predict_alike(rows: int) -> None:
+def test_thresholds_at_values_predict_alike(rows: int, ensemble: ModuleType) -> None:
     """Predictions agree also where a threshold is one of the values itself, for which seven digits
     are not enough."""
     table, values = random_rows(1, rows)
     table[:, 0] /= 3
-    classifier = HistGradientBoostingClassifier(
+    classifier = ensemble.HistGradientBoostingClassifier(
         max_iter=60, min_samples_leaf=2, random_state=0
     ).fit(table, values > 1.5)
     assert boosted_trees(classifier)(table) == pytest.approx(
@@ -78,12 +84,11 @@ def test_thresholds_at_values_predict_alike(rows: int) -> None:
     )
 
 
-def test_trees_survive_json() -> None:
+def test_trees_survive_json(ensemble: ModuleType) -> None:
     """Trees that are written as JSON and read again are the same and predict the same."""
     rows, values = random_rows(0)
-    trees = forest_trees(
-        ExtraTreesRegressor(n_estimators=3, min_samples_leaf=9, random_state=0).fit(rows, values)
-    )
+    forest = ensemble.ExtraTreesRegressor(n_estimators=3, min_samples_leaf=9, random_state=0)
+    trees = forest_trees(forest.fit(rows, values))
     copy = Trees.model_validate_json(trees.model_dump_json())
     assert copy == trees
     assert copy(rows).tolist() == trees(rows).tolist()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Busy, UpstreamFailed
@@ -32,6 +32,7 @@ from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import BufferRecorder
 from providers.detection import Box, Detection, Task
 from tests.gateway.store.buffer.conftest import Open
+from tests.support.examples import examples
 from tests.support.waiting import wait_until
 from thresholds.shape import Shape
 
@@ -530,7 +531,7 @@ class BufferModel:
         return "".join(names)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(actions=ACTIONS, room=st.integers(2, 8))
 def test_no_interleaving_loses_or_doubles_a_photo(
     opened: Open, actions: list[tuple[str, Any]], room: int

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadFormat
@@ -20,6 +20,7 @@ from gateway.store.redis.jobs import RedisJobStore
 from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.testing.redis_server import RedisServer
 from tests.support.clocks import HandClock
+from tests.support.examples import examples
 from tests.support.jobs import JobBuilder
 from tests.support.redis import patient_commands
 
@@ -39,7 +40,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(steps=STEPS)
 @example(
     steps=[

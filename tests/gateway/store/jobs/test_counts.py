@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import BadFormat, NotFound
 from gateway.core.model import Outcome
 from gateway.store.jobs import Delivery, Job, JobResult, State, WebhookTarget
 from tests.gateway.store.jobs.conftest import OpenJobStore
+from tests.support.examples import examples
 from tests.support.jobs import JobBuilder
 
 Step = tuple[str, int, int, float]
@@ -33,7 +34,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(steps=STEPS, at_once=st.booleans())
 def test_counts_agree_with_results_and_deliveries(
     factory_of: Callable[[Path], OpenStore], make: JobBuilder, steps: list[Step], at_once: bool
