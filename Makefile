@@ -85,7 +85,7 @@ PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n auto --dis
 test: install redis javascript ## the tests
 	$(PYTEST)
 
-unit: install ## the tests that need neither Redis nor an SDK: about two minutes
+unit: install ## the quick tests that need neither Redis nor an SDK: see CONTRIBUTING.md for their time
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -m unit
 
 coverage: install redis javascript ## the tests, and which lines and branches they do not reach: bench-out/coverage

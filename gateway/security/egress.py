@@ -215,7 +215,7 @@ def _header(response: httpcore.Response, name: str) -> str:
     """The value of a header, in any case; empty where there is none."""
     import httpx
 
-    return httpx.Headers(response.headers).get(name, "")
+    return str(httpx.Headers(response.headers).get(name, ""))
 
 
 async def _body(response: httpcore.Response, max_bytes: int) -> bytes:

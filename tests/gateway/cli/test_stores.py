@@ -27,6 +27,8 @@ from gateway.wiring.stores import Stores, open_stores
 from providers.detection import Task
 from thresholds.shape import Shape
 
+pytestmark = pytest.mark.slow  # each starts a process
+
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 LANE = Lane("eye", Task.OBJECTS, "shop", Shape(3, 3))
 CONFIG = {
