@@ -149,6 +149,7 @@ def _operations(parts: Parts, app: Starlette) -> Operations:
         clock=parts.clock,
         notices=parts.stores.notices,
         connections=app.state.connections.counts,
+        grpc_calls=parts.grpc.call_counts if parts.grpc else dict,
     )
 
 
