@@ -22,8 +22,9 @@ from providers.engine.look import RunningLook, run_session
 from providers.engine.preprocess import Floats, grey_tensor
 from providers.engine.reader import NetworkReader, UnlabelledClass, reader_of
 from providers.engine.vocabulary import vocabulary_of
-from providers.engine.worker import LocalProvider, about_of, import_package
+from providers.engine.worker import LocalProvider, about_of
 from providers.errors import Misconfigured
+from providers.extras import import_package
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"

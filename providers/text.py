@@ -18,8 +18,9 @@ from pydantic import Field
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
 from providers.engine.look import RunningLook, run_session
-from providers.engine.worker import LocalProvider, about_of, import_package
+from providers.engine.worker import LocalProvider, about_of
 from providers.errors import Misconfigured
+from providers.extras import import_package
 from providers.options import Canvas, CanvasSize
 from providers.options import Options as ProviderOptions
 

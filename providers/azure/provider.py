@@ -20,13 +20,13 @@ from pydantic import Field, SecretStr
 from providers.azure import responses
 from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
-from providers.engine.worker import import_package
 from providers.errors import (
     NoAnswer,
     PictureRefused,
     ProviderError,
     Unavailable,
 )
+from providers.extras import import_package
 from providers.options import Options as ProviderOptions
 from providers.prices import Price, Tier
 from providers.remote.sdk import (

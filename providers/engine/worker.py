@@ -7,10 +7,9 @@ A local provider is a `Detector` wrapped in `LocalProvider`.
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Sequence
 from io import BytesIO
-from typing import Any, Literal
+from typing import Literal
 
 from PIL import Image
 
@@ -45,17 +44,6 @@ def about_of(
         concurrency=options.concurrency,
         calls=options.calls,
     )
-
-
-def import_package(package: str, extra: str) -> Any:
-    """The imported package. Raises Misconfigured naming the extra of this project that installs
-    it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise Misconfigured(
-            f"{error}; install it: pip install 'imgrid-gateway[{extra}]'"
-        ) from error
 
 
 def rgb_image(picture: Picture) -> Image.Image:

@@ -17,8 +17,8 @@ from pydantic import Field, SecretStr, model_validator
 
 from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
-from providers.engine.worker import import_package
 from providers.errors import Misconfigured, PictureRefused
+from providers.extras import import_package
 from providers.google import responses
 from providers.google.extras import detections_of, items_of, request_of
 from providers.google.faults import image_error, translate_errors

@@ -24,6 +24,7 @@ from providers.errors import (
     Throttled,
     Unavailable,
 )
+from providers.extras import import_package
 from providers.options import Options as ProviderOptions
 from providers.prices import Price, Tier
 from providers.rekognition import responses
@@ -92,15 +93,11 @@ class Options(ProviderOptions):
 
 def create(name: str, options: Options, folder: Path) -> Provider:
     """The provider. Raises Misconfigured if boto3 is not installed or finds no credentials."""
-    try:
-        import boto3
-        import botocore.session
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ImportError:
-        raise Misconfigured(
-            "boto3 is not installed; pip install 'imgrid-gateway[rekognition]'"
-        ) from None
+    boto3 = import_package("boto3", "rekognition")
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
     timeout_s = options.timeout_ms / 1000
     config = Config(
         connect_timeout=min(timeout_s, 5),
@@ -121,7 +118,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         if (credentials := session.get_credentials()) is None:
             raise Misconfigured(
                 "no AWS credentials were found; set access_key and secret_key, a profile, or "
-                "AWS_… in the environment (a stand-in takes any)"
+                "AWS_… in the environment (any words do for a server that is not AWS)"
             )
         client = session.client("rekognition", endpoint_url=options.endpoint, config=config)
     except BotoCoreError as error:

@@ -114,6 +114,17 @@ class TestOperatorsAddress:
             with pytest.raises(RuntimeError, match=f"127.0.0.1:{port} .ops_listen"):
                 run(app)
 
+    def test_a_taken_port_is_named_with_the_way_out(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A port that another program listens on is named, with the ways to choose another one."""
+        content = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE]}
+        app = create_app(parts_of(tmp_path, content))
+        with http_socket() as port, pytest.raises(SystemExit):
+            server.server(app, "127.0.0.1", port, print).run()
+        assert f"cannot listen on 127.0.0.1:{port} (listen)" in caplog.text
+        assert "--listen" in caplog.text
+
 
 @contextmanager
 def http_socket() -> Iterator[int]:

@@ -51,6 +51,7 @@ class TestErrors:
             ({"content": PHOTO, "params": "webhook_each_photo=true"}, "webhook"),
             ({"content": PHOTO, "params": "min_scor=1"}, "min_scor"),
             ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
+            ({"content": b' {"photos": []}'}, "Content-Type: application/json"),
             ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
             ({"files": {"photo": ("", b"x")}}, "filename"),
             ({"files": {"photo": ("x" * 256, PHOTO)}}, "name"),

@@ -13,8 +13,8 @@ from PIL import Image
 from providers.base import Picture
 from providers.detection import Box, Detection, Task
 from providers.engine.look import RunningLook
-from providers.engine.worker import Detector, LocalProvider, about_of, import_package, rgb_image
-from providers.errors import Misconfigured, NoAnswer, PictureRefused, Unavailable
+from providers.engine.worker import Detector, LocalProvider, about_of, rgb_image
+from providers.errors import NoAnswer, PictureRefused, Unavailable
 from providers.options import Options
 
 PICTURE = Picture(4, 4, pixels=Image.new("RGB", (4, 4)))
@@ -208,9 +208,3 @@ def test_pictures_of_every_mode_become_rgb(mode: str, encoded: Callable[..., byt
         "RGB",
         (3, 2),
     )
-
-
-def test_a_missing_package_is_named_with_its_extra() -> None:
-    """The error about a package that is not installed names it and the extra that brings it."""
-    with pytest.raises(Misconfigured, match=r"no_such_reader.*pip install 'imgrid-gateway\[ocr\]'"):
-        import_package("no_such_reader", "ocr")
