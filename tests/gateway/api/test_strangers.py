@@ -154,7 +154,7 @@ class TestHeaders:
             "X-Imgrid-Quality",
             "Content-Type",
             "Idempotency-Key",
-            "X-Amz-Target",
+            "X-Amz-Date",
         ],
     )
     def test_a_header_that_decides_is_refused_twice(
@@ -168,6 +168,12 @@ class TestHeaders:
             assert status == 400
             assert member in json.loads(body)
             assert name.lower() in body
+
+    def test_two_operations_are_refused(self, serve: Callable[..., Any]) -> None:
+        """AWS' header of the operation is refused twice, too."""
+        client, _ = serve()
+        status, body = post(client, "/", [("X-Amz-Target", "one"), ("X-Amz-Target", "two")])
+        assert (status, "x-amz-target came more than once" in body) == (400, True)
 
     def test_headers_that_decide_nothing_may_come_twice(self, serve: Callable[..., Any]) -> None:
         """Proxies repeat headers of their own."""
