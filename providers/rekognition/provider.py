@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import Field, SecretStr
 
-from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
+from providers.base import ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
 from providers.errors import (
     Misconfigured,
@@ -26,6 +27,7 @@ from providers.errors import (
 )
 from providers.extras import import_package
 from providers.options import Options as ProviderOptions
+from providers.options import about_of
 from providers.prices import Price, Tier
 from providers.rekognition import responses
 from providers.rekognition.forward import SignedConnection
@@ -154,17 +156,11 @@ class RekognitionProvider(CloudProvider):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        about = About(
-            name,
-            options.kind,
-            frozenset(Task) - {Task.LOGOS},
+        about = replace(
+            about_of(name, options, frozenset(Task) - {Task.LOGOS}, PRICE),
             limits=LIMITS,
             own_limits=TASK_LIMITS,
-            price=options.usd_per_image or PRICE,
             extras=extra_prices(options, EXTRAS),
-            canvas_px=options.canvas,
-            concurrency=options.concurrency,
-            calls=options.calls,
             most=MAX_DETECTIONS,
             applies_exif=True,
             vocabulary="rekognition",

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection, Landmark
+from tests.support.native_replies import ok, problem
 
 IMAGE = drawn(
     (400, 200),
@@ -31,18 +32,6 @@ def labels(photo: dict[str, Any]) -> list[str]:
 def detect(gateway: str, http: httpx.Client) -> Callable[..., httpx.Response]:
     """`detect(**request)`: the reply of `POST /v1/detect`."""
     return lambda **request: http.post(f"{gateway}/v1/detect", **request)
-
-
-def ok(reply: httpx.Response) -> dict[str, Any]:
-    assert reply.status_code == 200, reply.text
-    return reply.json()
-
-
-def problem(reply: httpx.Response, status: int, code: str) -> str:
-    """The message of a refusal."""
-    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
-    assert reply.headers["Content-Type"] == "application/json"
-    return reply.json()["error"]["message"]
 
 
 def b64(data: bytes) -> str:
