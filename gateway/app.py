@@ -28,7 +28,7 @@ from gateway.api.request_record import RequestRecorder
 from gateway.api.resources.documentation import Documentation
 from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
-from gateway.api.resources.not_found import not_found
+from gateway.api.resources.not_found import AwsPathRoute, not_found
 from gateway.api.resources.routes import RoutesApi
 from gateway.core.fair_share import FairBudget
 from gateway.dialects.registry import load_all
@@ -91,6 +91,7 @@ def _lifespan(parts: Parts) -> Callable[[Starlette], AbstractAsyncContextManager
 
 
 def _add_dialects(app: Starlette, parts: Parts) -> None:
+    app.router.routes.insert(0, AwsPathRoute())
     intake = _intake(parts, parts.settings.limits.max_request_bytes)
     for dialect in load_all():
         endpoint = parts.endpoint(dialect, intake)
@@ -149,6 +150,7 @@ def _operations(parts: Parts, app: Starlette) -> Operations:
         clock=parts.clock,
         notices=parts.stores.notices,
         connections=app.state.connections.counts,
+        grpc_calls=parts.grpc.call_counts if parts.grpc else dict,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,12 +19,12 @@ from msgspec import Meta, Struct
 from PIL import ExifTags, Image
 from pydantic import Field, SecretStr, field_validator
 
-from providers.base import About, Limits, Picture, Provider
+from providers.base import Limits, Picture, Provider
 from providers.border import readable
 from providers.detection import Box, Detection, Landmark, Task
 from providers.errors import NoAnswer, PictureRefused, ProviderError, Unavailable
 from providers.options import Options as ProviderOptions
-from providers.prices import Price
+from providers.options import about_of
 from providers.remote.http import READY_TIMEOUT_S, HttpProvider, HttpResponse, response_error
 
 LIMITS = Limits(
@@ -138,15 +139,9 @@ class GatewayProvider(HttpProvider):
     def __init__(
         self, name: str, options: Options, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        about = About(
-            name,
-            options.kind,
-            frozenset(options.tasks),
+        about = replace(
+            about_of(name, options, frozenset(options.tasks)),
             limits=LIMITS,
-            price=options.usd_per_image or Price(),
-            canvas_px=options.canvas,
-            concurrency=options.concurrency,
-            calls=options.calls,
             applies_exif=True,
             vocabulary="" if options.vocabulary == "none" else options.vocabulary,
         )

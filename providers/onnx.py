@@ -22,8 +22,10 @@ from providers.engine.look import RunningLook, run_session
 from providers.engine.preprocess import Floats, grey_tensor
 from providers.engine.reader import NetworkReader, UnlabelledClass, reader_of
 from providers.engine.vocabulary import vocabulary_of
-from providers.engine.worker import LocalProvider, about_of, import_package
+from providers.engine.worker import LocalProvider
 from providers.errors import Misconfigured
+from providers.extras import import_package
+from providers.options import about_of
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
@@ -122,7 +124,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
     about = replace(
-        about_of(name, options, Task.OBJECTS),
+        replace(about_of(name, options, frozenset({Task.OBJECTS})), wants="pixels"),
         vocabulary=vocabulary_of(options.vocabulary, classes.names),
     )
     return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)

@@ -6,8 +6,10 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from providers.base import About
 from providers.call_limits import BreakerOptions, CallLimits
-from providers.prices import PriceList
+from providers.detection import Task
+from providers.prices import Price, PriceList
 
 
 class Canvas(NamedTuple):
@@ -69,3 +71,17 @@ class Options(BaseModel):
     @property
     def calls(self) -> CallLimits:
         return CallLimits(self.rate_per_s, self.breaker, self.timeout_ms / 1000)
+
+
+def about_of(name: str, options: Options, tasks: frozenset[Task], price: Price = Price()) -> About:
+    """The properties of a provider that its options decide; the kind's own ones are still to be
+    added. `price` holds where the options set none."""
+    return About(
+        name,
+        options.kind,
+        tasks,
+        price=options.usd_per_image or price,
+        canvas_px=options.canvas,
+        concurrency=options.concurrency,
+        calls=options.calls,
+    )

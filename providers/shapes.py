@@ -8,6 +8,7 @@ grids and cascades make a difference.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,8 +20,9 @@ from pydantic import Field
 
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
-from providers.engine.worker import LocalProvider, about_of
+from providers.engine.worker import LocalProvider
 from providers.options import Options as ProviderOptions
+from providers.options import about_of
 
 Codes = NDArray[np.uint8]
 Ints = NDArray[np.intp]
@@ -91,7 +93,7 @@ class Blob(NamedTuple):
 
 def create(name: str, options: Options, folder: Path) -> Provider:
     """The provider."""
-    about = about_of(name, options, Task.OBJECTS, options.wants)
+    about = replace(about_of(name, options, frozenset({Task.OBJECTS})), wants=options.wants)
     return LocalProvider(about, partial(_detect, options), options.timeout_ms)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,10 @@ from pydantic import Field
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
 from providers.engine.look import RunningLook, run_session
-from providers.engine.worker import LocalProvider, about_of, import_package
+from providers.engine.worker import LocalProvider
 from providers.errors import Misconfigured
-from providers.options import Canvas, CanvasSize
+from providers.extras import import_package
+from providers.options import Canvas, CanvasSize, about_of
 from providers.options import Options as ProviderOptions
 
 Engine = Callable[..., Any]
@@ -139,7 +141,11 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     except Exception as error:  # RapidOCR documents no exceptions
         raise Misconfigured(f"{name}: RapidOCR could not load its networks: {error}") from error
     reader = OcrReader(engines, options.floor)
-    return LocalProvider(about_of(name, options, Task.TEXT), reader, options.timeout_ms)
+    return LocalProvider(
+        replace(about_of(name, options, frozenset({Task.TEXT})), wants="pixels"),
+        reader,
+        options.timeout_ms,
+    )
 
 
 def _load(package: Any, options: Options) -> Engine:

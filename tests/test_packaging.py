@@ -235,8 +235,8 @@ def shown(language: str) -> str:
 @slow
 def test_the_commands_of_the_readme_run_as_they_stand(wheel: Path, tmp_path: Path) -> None:
     """In an empty environment and an empty folder, README.md's commands install the wheel, start a
-    gateway, and read a photo by curl and by boto3. Only the clone is replaced by the wheel, and the
-    port by a free one."""
+    gateway, and read photos by curl, which shows the saving, and by boto3. Only the clone is
+    replaced by the wheel, and the port by a free one."""
     (photo,) = draw(1)
     (tmp_path / "photo.jpg").write_bytes(photo.jpeg)
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
@@ -266,6 +266,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(wheel: Path, tmp_path: Pat
             process.terminate()
     for output in outputs:
         assert photo.words[0].encode() in output.stdout
+    assert b"x-imgrid-billed: 1\r\nx-imgrid-saved: 3" in outputs[0].stdout.lower()
 
 
 def test_the_documented_rule_judges_as_described(

@@ -7,8 +7,8 @@ It runs in the event loop of the app and stops before the app does; calls under 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
@@ -19,13 +19,17 @@ from gateway.api.endpoint import Endpoint
 from gateway.api.request_record import ID_HEADER, REPEATED, RequestRecord
 from gateway.core.errors import BadRequest, Busy, TooSlow
 from gateway.core.exchange import Incoming, Reply
-from gateway.core.fair_share import FairSlots
+from gateway.core.fair_share import FairBudget, FairSlots
 from gateway.core.request_id import REQUEST_ID, request_id_of
 
 MAX_STREAMS = 100
 """Calls under way on one connection; client libraries queue further ones."""
 MAX_CALLS = 1000
-"""Calls under way on all connections; further ones are refused as RESOURCE_EXHAUSTED."""
+"""Calls of clients with a key under way on all connections; further ones are busy."""
+RPCS_PER_CALL = 10
+"""How many times as many calls there are in all before gRPC itself refuses further ones. Strangers'
+are refused at once, but one whose client does not read its refusal stays until its connection ends:
+gRPC's library lets nobody end it."""
 MAX_IDLE_MS = 75_000
 """How long a connection without a call stays open; as long as one of the HTTP port."""
 KEEPALIVE_MS = 20_000
@@ -41,17 +45,19 @@ CANCELLED = 1
 class GrpcAddress:
     """The address to listen on, and for TLS a private key and its chain of certificates, both
     PEM. At most `max_connections` are open at a time, and each must have made itself known within
-    `handshake_s`."""
+    `handshake_s`. At most `max_calls` of clients with a key are under way."""
 
     listen: str
     tls: tuple[bytes, bytes] | None = field(default=None, repr=False)
     max_connections: int = 4096
     handshake_s: float = 10.0
+    max_calls: int = MAX_CALLS
 
 
 class GrpcServer:
-    """The server of one endpoint, whose dialect is one of messages. Holds the slots for reading
-    messages, and the address once it listens."""
+    """The server of one endpoint, whose dialect is one of messages. Holds the number of calls under
+    way, what each tenant has of them, the slots for reading messages, and the address once it
+    listens."""
 
     def __init__(self, endpoint: Endpoint, address: GrpcAddress) -> None:
         """The endpoint's intake limits the size of one message, and how many are read at a time."""
@@ -59,6 +65,8 @@ class GrpcServer:
         self._endpoint = endpoint
         self._address = address
         self._timeout_s = intake.timeout_s
+        self._call_count = 0
+        self._tenant_calls = FairBudget(address.max_calls, intake.tenants)
         self._reading_slots = FairSlots(
             max(intake.max_reading_bytes // intake.max_request_bytes, 1), intake.tenants
         )
@@ -68,6 +76,11 @@ class GrpcServer:
     def secure(self) -> bool:
         return self._address.tls is not None
 
+    def call_counts(self) -> Mapping[str, int]:
+        """The calls under way, of strangers and of clients with a key."""
+        known = self._tenant_calls.uses.total()
+        return {"stranger": self._call_count - known, "known": known}
+
     @asynccontextmanager
     async def serving(self, grace_s: float) -> AsyncIterator[None]:
         """Answers calls while the block lasts; calls under way at its end have `grace_s` to finish.
@@ -76,7 +89,10 @@ class GrpcServer:
         """
         import grpc
 
-        server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=MAX_CALLS)
+        server = grpc.aio.server(
+            options=self._options(),
+            maximum_concurrent_rpcs=RPCS_PER_CALL * self._address.max_calls,
+        )
         _, service, method = self._endpoint.dialect.paths[0].split("/")
         # A stream of requests, so that the tenant is known before the message takes up room; on the
         # wire it is the same as a single request.
@@ -107,14 +123,12 @@ class GrpcServer:
         return port
 
     def _options(self) -> Sequence[tuple[str, int]]:
-        """The server's options. Compressed messages are refused, because the size limit applies
-        before decompression."""
+        """The server's options. The size limit is for a message as it was before it was
+        compressed."""
         return [
             ("grpc.max_receive_message_length", self._endpoint.intake.max_request_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MAX_STREAMS),
-            ("grpc.compression_enabled_algorithms_bitset", 1),
-            ("grpc.per_message_decompression", 0),
             ("grpc.so_reuseport", 0),  # a port that another gateway listens on is an error
             ("grpc.max_allowed_incoming_connections", self._max_connections()),
             ("grpc.server_handshake_timeout_ms", int(1000 * self._address.handshake_s)),
@@ -131,6 +145,14 @@ class GrpcServer:
 
     async def _call(self, messages: Any, context: Any) -> bytes:
         """The reply to one call. gRPC cancels it when the client leaves or its deadline passes."""
+        self._call_count += 1
+        try:
+            return await self._recorded(messages, context)
+        finally:
+            self._call_count -= 1
+
+    async def _recorded(self, messages: Any, context: Any) -> bytes:
+        """The reply to one call, whose end is told."""
         record = RequestRecord(
             request_id_of(_id_of(context.invocation_metadata())),
             dialect=self._endpoint.dialect.name,
@@ -161,15 +183,31 @@ class GrpcServer:
 
     async def _reply(self, messages: Any, context: Any, record: RequestRecord) -> Reply:
         head = self._head(context)
-        tenant = self._endpoint.tenant(head)  # before a stranger's message takes up room
-        # one expression, so that no frame here keeps the photos alive
-        return await self._endpoint.calls.reply(
-            *self._endpoint.call(
-                replace(head, body=await self._read(messages, tenant.name)),
-                record,
-                self._deadline_s(context),
+        tenant = self._endpoint.tenant(head).name  # before a stranger's message takes up room
+        with self._place(tenant):
+            # one expression, so that no frame here keeps the photos alive
+            return await self._endpoint.calls.reply(
+                *self._endpoint.call(
+                    replace(head, body=await self._read(messages, tenant)),
+                    record,
+                    self._deadline_s(context),
+                )
             )
-        )
+
+    @contextmanager
+    def _place(self, tenant: str) -> Iterator[None]:
+        """A tenant's call while the block lasts. Raises Busy where the tenant has its share of all
+        calls."""
+        if not self._tenant_calls.has_room(tenant):
+            raise Busy(
+                f"Too many gRPC calls are under way, of {self._address.max_calls} at a time; come "
+                "back in a second."
+            )
+        self._tenant_calls.take(tenant)
+        try:
+            yield
+        finally:
+            self._tenant_calls.give_back(tenant)
 
     def _head(self, context: Any) -> Incoming:
         """The call without its message."""

@@ -109,7 +109,17 @@ class _Server(uvicorn.Server):
         return self.should_exit or self._drains_until is not None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            if not self.lifespan.should_exit:  # else a part did not start, which was logged
+                log.error(
+                    "cannot listen on %s:%d (listen): end the program that listens there, or "
+                    "choose another address with --listen or the key listen",
+                    self.config.host,
+                    self.config.port,
+                )
+            raise
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._on_listening(f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}")

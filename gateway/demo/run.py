@@ -21,6 +21,7 @@ from gateway.core.model import Outcome
 from gateway.demo.plans import DemoPlan, Shot
 from gateway.quality.progress import Advance, Progress
 from gateway.wiring.parts import Parts, build
+from providers.extras import install_hint
 
 
 @dataclass
@@ -78,7 +79,7 @@ def prepare(folder: Path) -> None:
     is missing."""
     if find_spec("boto3") is None:
         raise ConfigError(
-            "the demo's clients ask through boto3: pip install 'imgrid-gateway[rekognition,ocr]'"
+            f"the demo's clients ask through boto3; {install_hint('rekognition,ocr')}"
         )
     folder.mkdir(parents=True, exist_ok=True)
     for canvas in folder.glob("canvas-*.png"):

@@ -9,7 +9,8 @@ import sys
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from queue import SimpleQueue
 
 from PIL import Image
 
@@ -25,7 +26,7 @@ from gateway.grid.decoder_process import (
     request_of,
     send,
 )
-from gateway.grid.turns import TurnQueue
+from gateway.grid.turns import TurnThreads
 from thresholds.cascade import Border
 
 log = logging.getLogger("imgrid")
@@ -35,72 +36,41 @@ PROGRAM = (
     "from gateway.grid.decoder_process import serve; serve(int(sys.argv[2]))"
 )
 END_S = 5.0
-"""How long a process that was told to end may take."""
-
-
-class _Drawing(NamedTuple):
-    """A photo to draw, and what waits for its pixels."""
-
-    photo: Photo
-    size: Size
-    border: Border
-    image: Future[Image.Image]
+"""How long a photo that is being drawn at the end may take."""
 
 
 class LargeDecoder:
     """Draws large photos one after the other in each process, and the owners of photos in turns.
 
-    Holds the photos that wait, and a thread for each process; both begin with the first photo. A
-    process that reaches a limit ends with its photo alone.
+    Holds the photos that wait, with a thread for each process, and the processes that are idle. A
+    process begins with its first photo, and ends with a photo that reaches a limit.
     """
 
     def __init__(self, limits: DecoderLimits = DecoderLimits()) -> None:
-        self._limits = limits
-        self._queue: TurnQueue[_Drawing] = TurnQueue()
-        self._threads: list[threading.Thread] = []
+        self._threads = TurnThreads(limits.processes, "decoder")
+        self._idle: SimpleQueue[DecoderProcess] = SimpleQueue()
+        for _ in range(limits.processes):
+            self._idle.put(DecoderProcess(limits))
 
     def draw(self, owner: str, photo: Photo, size: Size, border: Border) -> Future[Image.Image]:
         """The photo's pixels, as `tile` returns them, when the owner's turn has come.
 
         Fails with BadFormat as `tile` does, or with BadDimensions where a limit was reached.
         """
-        image: Future[Image.Image] = Future()
-        self._queue.put(owner, _Drawing(photo, size, border, image))
-        if not self._threads:
-            self._start()
-        return image
+        return self._threads.submit(owner, partial(self._draw, photo, size, border))
 
     def close(self) -> None:
         """Ends the processes; what has not begun is not drawn."""
-        for drawing in self._queue.close():
-            drawing.image.cancel()
-        for thread in self._threads:
-            thread.join(END_S)
+        self._threads.close(END_S)
+        while not self._idle.empty():
+            self._idle.get().end()
 
-    def _start(self) -> None:
-        for number in range(self._limits.processes):
-            thread = threading.Thread(target=self._run, name=f"decoder-{number}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _run(self) -> None:
-        process = DecoderProcess(self._limits)
-        while self._draw_next(process):
-            pass
-        process.end()
-
-    def _draw_next(self, process: DecoderProcess) -> bool:
-        """Draws the next photo; False once the queue is closed. No photo is kept alive while the
-        thread waits for more."""
-        drawing = self._queue.take()
-        if drawing is None:
-            return False
-        if drawing.image.set_running_or_notify_cancel():
-            try:
-                drawing.image.set_result(process.draw(drawing.photo, drawing.size, drawing.border))
-            except Exception as error:
-                drawing.image.set_exception(error)
-        return True
+    def _draw(self, photo: Photo, size: Size, border: Border) -> Image.Image:
+        process = self._idle.get()
+        try:
+            return process.draw(photo, size, border)
+        finally:
+            self._idle.put(process)
 
 
 @dataclass(slots=True)

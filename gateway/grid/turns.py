@@ -82,14 +82,14 @@ class TurnThreads:
             thread.start()
         return future
 
-    def close(self) -> None:
-        """Ends the threads when each has done what it is at. Work that has not begun is
-        cancelled."""
+    def close(self, timeout_s: float | None = None) -> None:
+        """Ends the threads when each has done what it is at, and waits so long for each. Work that
+        has not begun is cancelled."""
         self._is_closed = True
         for item in self._queue.close():
             item.future.cancel()
         for thread in self._threads:
-            thread.join()
+            thread.join(timeout_s)
 
     def _run(self) -> None:
         while self._run_next():

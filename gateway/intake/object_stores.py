@@ -21,6 +21,7 @@ from gateway.core.errors import NotFetched, SourceAway, SourceMissing, SourceToo
 from gateway.core.locations import Location
 from gateway.intake.sources import AT_ONCE
 from providers.errors import Misconfigured, Unavailable
+from providers.extras import import_package
 from providers.remote.call_threads import CallThreads
 
 log = logging.getLogger("imgrid")
@@ -253,14 +254,10 @@ def _no_access(message: str) -> NotFetched:
 def open_s3(settings: S3Settings, timeout_s: float) -> S3Reader:
     """A reader of S3. Raises Misconfigured where boto3 is not installed or finds no
     credentials."""
-    try:
-        import boto3
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ImportError:
-        raise Misconfigured(
-            "boto3 is not installed; pip install 'imgrid-gateway[rekognition]'"
-        ) from None
+    boto3 = import_package("boto3", "rekognition")
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
     config = Config(
         connect_timeout=min(timeout_s / 2, MAX_CONNECT_S),
         read_timeout=timeout_s,
@@ -275,7 +272,7 @@ def open_s3(settings: S3Settings, timeout_s: float) -> S3Reader:
         if session.get_credentials() is None:
             raise Misconfigured(
                 "no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… "
-                "in the environment (a stand-in takes any)"
+                "in the environment (any words do for a server that is not AWS)"
             )
         return S3Reader(session.client("s3", endpoint_url=settings.endpoint, config=config))
     except (BotoCoreError, ValueError) as error:
@@ -288,16 +285,13 @@ def open_gs(settings: GsSettings, timeout_s: float) -> GsReader:
 
     Raises Misconfigured where google-auth is not installed or finds no credentials.
     """
-    try:
-        import google.auth
-        import requests
-        from google.auth.exceptions import GoogleAuthError
-        from google.auth.transport.requests import AuthorizedSession
-        from requests.adapters import HTTPAdapter
-    except ImportError:
-        raise Misconfigured(
-            "google-auth is not installed; pip install 'imgrid-gateway[google]'"
-        ) from None
+    import_package("google.auth", "google")
+    import google.auth
+    import requests
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import AuthorizedSession
+    from requests.adapters import HTTPAdapter
+
     session = requests.Session()
     try:
         if _is_googles(settings.endpoint) and not settings.anonymous:

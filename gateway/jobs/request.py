@@ -18,6 +18,7 @@ from gateway.core.question import Source
 from gateway.dialects.headers import quality_of
 from gateway.dialects.multipart import Part, fields_of, read_form
 from gateway.dialects.native.parse import (
+    check_is_no_json,
     content_of,
     idempotency_key_of,
     names_or_numbers,
@@ -113,6 +114,7 @@ def read(incoming: Incoming) -> JobRequest:
         parts = read_form(incoming.body or b"", parameters.get(b"boundary"), MAX_PHOTOS)
         settings, photos = _form(parts, values_of(incoming.query))
     else:
+        check_is_no_json(incoming.body or b"")
         settings = _settings(values_of(incoming.query))
         photos = [_NamedPhoto("", incoming.body or b"")]
     task_of(settings.options)

@@ -134,6 +134,12 @@ class Instruments:
             ["reason"],
             registry=registry,
         )
+        self.grpc_calls = Gauge(
+            "imgrid_grpc_calls",
+            "Calls under way on the gRPC port: of strangers, or known by a key",
+            ["client"],
+            registry=registry,
+        )
         self.connections_exhausted = Counter(
             "imgrid_connections_exhausted",
             "Minutes in which all connections or descriptors were taken",

@@ -18,7 +18,6 @@ from gateway.security.keyring import KeyPair, digest_of
 log = logging.getLogger("imgrid")
 
 LOOK_EVERY_S = 1.0
-NO_SIGNER = "keys of dialect rekognition need botocore; pip install 'imgrid-gateway[rekognition]'"
 
 
 class _Holder(NamedTuple):
@@ -37,8 +36,8 @@ class _KnownKeys(NamedTuple):
 @dataclass
 class KeyWatch:
     """A KeySource: the keys of a file that belong to `tenants`, which are by name. Looks for a
-    change of the file when a key is looked up, at most once a second. `signing` says whether AWS
-    signatures can be verified here.
+    change of the file when a key is looked up, at most once a second. `no_signer` says why
+    AWS' signatures cannot be verified here, if they cannot.
 
     Holds the last good keys: they stay valid while the file is broken or gone, and `problem` says
     so.
@@ -47,7 +46,7 @@ class KeyWatch:
     file: Path
     tenants: Mapping[str, Tenant]
     clock: Clock
-    signing: bool = True
+    no_signer: str = ""
     _keys: _KnownKeys = field(default=_KnownKeys({}, {}, ""), init=False, repr=False)
     _file_version: object = field(default=None, init=False)
     _looked_at: float = field(default=float("-inf"), init=False)
@@ -110,11 +109,11 @@ class KeyWatch:
         stat = self.file.stat()
         file_version = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
         if file_version != self._file_version:
-            self._keys = _known_keys(read(self.file), self.tenants, signing=self.signing)
+            self._keys = _known_keys(read(self.file), self.tenants, no_signer=self.no_signer)
             self._file_version = file_version
 
 
-def _known_keys(keys: Keys, tenants: Mapping[str, Tenant], *, signing: bool) -> _KnownKeys:
+def _known_keys(keys: Keys, tenants: Mapping[str, Tenant], *, no_signer: str) -> _KnownKeys:
     bearer: dict[bytes, _Holder] = {}
     pairs: dict[str, KeyPair] = {}
     problems: list[str] = []
@@ -127,10 +126,10 @@ def _known_keys(keys: Keys, tenants: Mapping[str, Tenant], *, signing: bool) -> 
             )
         elif isinstance(key, BearerKey):
             bearer[digest_of(key.dialect, key.sha256)] = _Holder(tenant, _seconds(key.expires))
-        elif isinstance(key, PairKey) and signing:
+        elif isinstance(key, PairKey) and not no_signer:
             pairs[key.access_key] = KeyPair(key.secret_key, tenant, key.regions, key.expires)
-    if keys.pairs and not signing:
-        problems.append(NO_SIGNER)
+    if keys.pairs and no_signer:
+        problems.append(no_signer)
     return _KnownKeys(bearer, pairs, "; ".join(problems))
 
 

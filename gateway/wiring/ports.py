@@ -13,6 +13,7 @@ from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.dialects.base import Dialect
 from gateway.dialects.google.grpc import MAX_MESSAGE_BYTES, GoogleGrpc
+from providers.extras import install_hint
 
 
 def tls_files(config: Settings, file: Path) -> Tls | None:
@@ -54,7 +55,7 @@ def open_grpc(
         return GrpcServer(endpoint(GoogleGrpc(), intake), address)
     except ImportError:
         raise ConfigError(
-            f"{file}: grpc: it needs google-cloud-vision; pip install 'imgrid-gateway[google]'"
+            f"{file}: grpc: it needs google-cloud-vision; {install_hint('google')}"
         ) from None
     except ValueError as error:
         raise ConfigError(f"{file}: grpc: {error}") from None

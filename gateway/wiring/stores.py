@@ -20,6 +20,7 @@ from gateway.store.replies import Replies
 from gateway.store.sqlite.check import fault_of
 from gateway.store.sqlite.jobs import SqliteJobStore
 from gateway.store.tiered_replies import TieredReplies
+from providers.extras import install_hint
 
 WINDOW = 500
 """Photos of jobs that are in the buffer in memory at a time."""
@@ -103,7 +104,7 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         from gateway.store.redis.replies import RedisReplies
     except ImportError:
         raise ConfigError(
-            f"{file}: redis: its client is not installed; pip install 'imgrid-gateway[redis]'"
+            f"{file}: redis: its client is not installed; {install_hint('redis')}"
         ) from None
     try:
         commands = Commands(connect(config.redis.get_secret_value() if config.redis else ""))

@@ -16,8 +16,9 @@ from gateway.core.clock import Clock
 from gateway.core.model import Tenant
 from gateway.jobs.webhooks.signing import parse_secret
 from gateway.security.key_file import StoreError
-from gateway.security.key_watch import NO_SIGNER, KeyWatch
+from gateway.security.key_watch import KeyWatch
 from gateway.security.keyring import KeyPair, Keyring, digest_of
+from providers.extras import install_hint
 
 
 def signing_secrets(config: Settings, file: Path) -> Callable[[str], Sequence[str]]:
@@ -63,21 +64,23 @@ def make_keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
                 pairs[key.access_key] = KeyPair(secret, tenants[tenant.name], key.regions)
             else:
                 bearer[digest_of(key.dialect, key.digest)] = tenants[tenant.name]
-    can_sign = find_spec("botocore") is not None
-    if pairs and not can_sign:
-        raise ConfigError(f"{file}: tenants: {NO_SIGNER}")
-    key_watch = _key_watch(config, file, tenants, clock=clock, can_sign=can_sign)
+    no_signer = ""
+    if find_spec("botocore") is None:
+        no_signer = f"keys of dialect rekognition need botocore; {install_hint('rekognition')}"
+    if pairs and no_signer:
+        raise ConfigError(f"{file}: tenants: {no_signer}")
+    key_watch = _key_watch(config, file, tenants, clock=clock, no_signer=no_signer)
     return Keyring(bearer, pairs, open=not config.tenants, store=key_watch)
 
 
 def _key_watch(
-    config: Settings, file: Path, tenants: Mapping[str, Tenant], *, clock: Clock, can_sign: bool
+    config: Settings, file: Path, tenants: Mapping[str, Tenant], *, clock: Clock, no_signer: str
 ) -> KeyWatch | None:
     """The watch over the key store, started; None where none is configured. Raises ConfigError."""
     store = settings.key_store_of(config, file)
     if store is None:
         return None
-    key_watch = KeyWatch(store, tenants, clock, can_sign)
+    key_watch = KeyWatch(store, tenants, clock, no_signer)
     try:
         key_watch.start()
     except StoreError as error:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,17 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, SecretStr
 
 from providers.azure import responses
-from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
+from providers.base import ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
-from providers.engine.worker import import_package
 from providers.errors import (
     NoAnswer,
     PictureRefused,
     ProviderError,
     Unavailable,
 )
+from providers.extras import import_package
 from providers.options import Options as ProviderOptions
+from providers.options import about_of
 from providers.prices import Price, Tier
 from providers.remote.sdk import (
     CloudProvider,
@@ -123,18 +125,12 @@ class AzureProvider(CloudProvider):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        about = About(
-            name,
-            options.kind,
-            frozenset(FEATURES) | {Task.EXTRAS},
+        about = replace(
+            about_of(name, options, frozenset(FEATURES) | {Task.EXTRAS}, PRICE),
             limits=LIMITS,
-            price=options.usd_per_image or PRICE,
             prices={} if options.usd_per_image else PRICES,
             extras=extra_prices(options, EXTRAS),
-            canvas_px=options.canvas,
-            concurrency=options.concurrency,
             vocabulary="azure",
-            calls=options.calls,
         )
         super().__init__(about, options.endpoint, clock=clock)
         self._timeout_s = options.timeout_ms / 1000

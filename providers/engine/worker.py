@@ -7,10 +7,8 @@ A local provider is a `Detector` wrapped in `LocalProvider`.
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Sequence
 from io import BytesIO
-from typing import Any, Literal
 
 from PIL import Image
 
@@ -20,42 +18,12 @@ from providers.detection import Detection, Task
 from providers.engine.look import EndableDetector, RunningLook
 from providers.engine.preprocess import PADDING_RGB, padded_to_ratio
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, ProviderError, Unavailable
-from providers.options import Options
-from providers.prices import Price
 
 Detector = Callable[[Image.Image], Sequence[Detection]]
 """RGB pixels in, all detections out. Called from `About.concurrency` threads at once. One whose
 looks can be ended is an `EndableDetector` too."""
 
 PLAIN_SIDE_PX = 64
-
-
-def about_of(
-    name: str, options: Options, task: Task, wants: Literal["bytes", "pixels"] = "pixels"
-) -> About:
-    """The `About` of a provider of one task. It is free of charge unless its options set a
-    price."""
-    return About(
-        name=name,
-        kind=options.kind,
-        tasks=frozenset({task}),
-        wants=wants,
-        price=options.usd_per_image or Price(),
-        canvas_px=(options.canvas.width_px, options.canvas.height_px),
-        concurrency=options.concurrency,
-        calls=options.calls,
-    )
-
-
-def import_package(package: str, extra: str) -> Any:
-    """The imported package. Raises Misconfigured naming the extra of this project that installs
-    it."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise Misconfigured(
-            f"{error}; install it: pip install 'imgrid-gateway[{extra}]'"
-        ) from error
 
 
 def rgb_image(picture: Picture) -> Image.Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -15,14 +16,15 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
-from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
+from providers.base import ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
-from providers.engine.worker import import_package
 from providers.errors import Misconfigured, PictureRefused
+from providers.extras import import_package
 from providers.google import responses
 from providers.google.extras import detections_of, items_of, request_of
 from providers.google.faults import image_error, translate_errors
 from providers.options import Options as ProviderOptions
+from providers.options import about_of
 from providers.prices import Price, Tier
 from providers.remote.sdk import (
     CloudProvider,
@@ -171,18 +173,12 @@ class GoogleProvider(CloudProvider):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        about = About(
-            name,
-            options.kind,
-            frozenset(FEATURES) | {Task.EXTRAS},
+        about = replace(
+            about_of(name, options, frozenset(FEATURES) | {Task.EXTRAS}, PRICE),
             limits=Limits(MAX_BYTES[options.transport], max_pixels=75_000_000, formats=FORMATS),
-            price=options.usd_per_image or PRICE,
             prices={} if options.usd_per_image else PRICES,
             extras=extra_prices(options, EXTRAS),
-            canvas_px=options.canvas,
-            concurrency=options.concurrency,
             vocabulary="google",
-            calls=options.calls,
             most=dict.fromkeys(FEATURES.keys() - {Task.TEXT}, MAX_RESULTS),
         )
         super().__init__(about, options.endpoint or HOST, clock=clock)

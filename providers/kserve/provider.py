@@ -25,10 +25,11 @@ from providers.engine.class_names import ClassNames, read_labels
 from providers.engine.preprocess import Floats, grey_tensor
 from providers.engine.reader import reader_of
 from providers.engine.vocabulary import vocabulary_of
-from providers.engine.worker import about_of, rgb_image
+from providers.engine.worker import rgb_image
 from providers.errors import Misconfigured, NoAnswer, ProviderError, Unavailable
 from providers.kserve import protocol
 from providers.kserve.model import Model, ModelInterface, interface_of, shapes_of
+from providers.options import about_of
 from providers.remote.http import (
     MAX_MESSAGE_CHARS,
     READY_TIMEOUT_S,
@@ -89,7 +90,7 @@ class KServeProvider(HttpProvider):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = replace(
-            about_of(name, options, Task.OBJECTS),
+            replace(about_of(name, options, frozenset({Task.OBJECTS})), wants="pixels"),
             vocabulary=vocabulary_of(options.vocabulary, classes.names),
         )
         super().__init__(

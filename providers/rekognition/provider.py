@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import Field, SecretStr
 
-from providers.base import About, ForwardCall, ForwardReply, Limits, Picture, Provider
+from providers.base import ForwardCall, ForwardReply, Limits, Picture, Provider
 from providers.detection import Detection, Task
 from providers.errors import (
     Misconfigured,
@@ -24,7 +25,9 @@ from providers.errors import (
     Throttled,
     Unavailable,
 )
+from providers.extras import import_package
 from providers.options import Options as ProviderOptions
+from providers.options import about_of
 from providers.prices import Price, Tier
 from providers.rekognition import responses
 from providers.rekognition.forward import SignedConnection
@@ -92,15 +95,11 @@ class Options(ProviderOptions):
 
 def create(name: str, options: Options, folder: Path) -> Provider:
     """The provider. Raises Misconfigured if boto3 is not installed or finds no credentials."""
-    try:
-        import boto3
-        import botocore.session
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-    except ImportError:
-        raise Misconfigured(
-            "boto3 is not installed; pip install 'imgrid-gateway[rekognition]'"
-        ) from None
+    boto3 = import_package("boto3", "rekognition")
+    import botocore.session
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
     timeout_s = options.timeout_ms / 1000
     config = Config(
         connect_timeout=min(timeout_s, 5),
@@ -121,7 +120,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         if (credentials := session.get_credentials()) is None:
             raise Misconfigured(
                 "no AWS credentials were found; set access_key and secret_key, a profile, or "
-                "AWS_… in the environment (a stand-in takes any)"
+                "AWS_… in the environment (any words do for a server that is not AWS)"
             )
         client = session.client("rekognition", endpoint_url=options.endpoint, config=config)
     except BotoCoreError as error:
@@ -157,17 +156,11 @@ class RekognitionProvider(CloudProvider):
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        about = About(
-            name,
-            options.kind,
-            frozenset(Task) - {Task.LOGOS},
+        about = replace(
+            about_of(name, options, frozenset(Task) - {Task.LOGOS}, PRICE),
             limits=LIMITS,
             own_limits=TASK_LIMITS,
-            price=options.usd_per_image or PRICE,
             extras=extra_prices(options, EXTRAS),
-            canvas_px=options.canvas,
-            concurrency=options.concurrency,
-            calls=options.calls,
             most=MAX_DETECTIONS,
             applies_exif=True,
             vocabulary="rekognition",

@@ -13,6 +13,12 @@ from gateway.config.errors import ConfigError
 from gateway.wiring.parts import build
 from providers.base import Provider
 
+ALONE: dict[str, Any] = {"stages": [{"shape": "1x1"}]}
+SHAPES: dict[str, Any] = {
+    "providers": {"eye": {"kind": "shapes"}},
+    "routes": [{"task": "objects", "provider": "eye", **ALONE}],
+}
+"""A gateway that really finds coloured shapes, and asks about each photo alone."""
 ROUTE: dict[str, Any] = {"task": "objects", "provider": "eye", "stages": [{"shape": "2x2"}]}
 SHOP: dict[str, Any] = {"name": "shop", "keys": [{"dialect": "native", "key": "key-shop"}]}
 PRESS: dict[str, Any] = {

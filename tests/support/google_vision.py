@@ -12,6 +12,7 @@ from google.protobuf import json_format
 
 from gateway.core.model import Photo, Size
 from gateway.dialects.google.dialect import DIALECT
+from gateway.dialects.google.grpc import METHOD, SERVICE
 from gateway.dialects.google.request import GoogleReplyOptions
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
@@ -25,6 +26,8 @@ PHOTO = encoded(IMAGE, "JPEG")
 GREEN = encoded(drawn((200, 200), Block("green", 20, 20, 180, 180)), "PNG")
 CONTENT = base64.b64encode(PHOTO).decode()
 PATH = "/v1/images:annotate"
+GRPC_PATH = f"/{SERVICE}/{METHOD}"
+ANY_GRPC_PORT = {"listen": "127.0.0.1:0"}
 OBJECTS, TEXT, DOCUMENT = (
     vision.Feature.Type[name]
     for name in ("OBJECT_LOCALIZATION", "TEXT_DETECTION", "DOCUMENT_TEXT_DETECTION")
@@ -68,6 +71,11 @@ def image_request(
     """The SDK's request about one photo; without types it asks for objects."""
     features = [vision.Feature(type_=kind, **feature) for kind in types or (OBJECTS,)]
     return vision.AnnotateImageRequest(image=vision.Image(content=content), features=features)
+
+
+def message(*requests: vision.AnnotateImageRequest) -> bytes:
+    """The message of one gRPC call."""
+    return vision.BatchAnnotateImagesRequest.serialize({"requests": requests})
 
 
 def features_request(names: Sequence[str], **members: Any) -> dict[str, Any]:

@@ -63,20 +63,25 @@ def entry(name: str, lane: Lane = LANE, tenant: str = "ann", **changes: Any) -> 
     return Entry(photo, "route", tenant, lane, now, now, now, now + 600, **changes)
 
 
-def canvas_calls_of(buffer: RedisBuffer, provider: ScriptedProvider) -> CascadeStep:
-    """The part of a replica that processes canvases."""
+def steps_at(buffer: RedisBuffer, provider: ScriptedProvider, route: Route) -> Steps:
+    """The pipeline's parts at the replica with this buffer, for one route of one provider."""
     clock, events = steady(), Events([])
-    route = Route("route", Task.OBJECTS, "one", Cascade(stages=[Stage(shape="2x2")]))
-    upstream = UpstreamRegistry.of({"one": provider}, clock, random.Random(1), events)
+    upstream = UpstreamRegistry.of({route.provider: provider}, clock, random.Random(1), events)
     return Steps(
-        {"route": route},
+        {route.name: route},
         upstream,
         buffer,
         forecast=WaitForecast(upstream, buffer, clock),
         renderer=Renderer(1),
         events=events,
         clock=clock,
-    ).cascade_step
+    )
+
+
+def canvas_calls_of(buffer: RedisBuffer, provider: ScriptedProvider) -> CascadeStep:
+    """The part of a replica that processes canvases."""
+    route = Route("route", Task.OBJECTS, "one", Cascade(stages=[Stage(shape="2x2")]))
+    return steps_at(buffer, provider, route).cascade_step
 
 
 def names(entries: Iterable[Entry]) -> str:

@@ -146,6 +146,7 @@ class Operations:
     notices: Callable[[], Mapping[str, str]] = dict
     """What is wrong while photos are answered, by name."""
     connections: Callable[[], Mapping[str, int]] = dict
+    grpc_calls: Callable[[], Mapping[str, int]] = dict
     is_private: bool = False
     """Whether only operators reach the endpoints."""
 
@@ -228,6 +229,8 @@ class Operations:
     async def _metrics(self, _: Request) -> Response:
         for client, count in self.connections().items():
             self.metrics.instruments.connections.labels(client).set(count)
+        for client, count in self.grpc_calls().items():
+            self.metrics.instruments.grpc_calls.labels(client).set(count)
         await self._measure_buffer()
         text = generate_latest(self.metrics.registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)

@@ -171,6 +171,6 @@ def _photo_of(incoming: Incoming) -> bytes | Source:
     if content_type != BYTES and not content_type.startswith("image/"):
         raise BadRequest(
             f"The content type {content_type!r} is not supported; "
-            f"send the photo's bytes as {BYTES}."
+            f"send the photo's bytes as {BYTES}, or its url in JSON as application/json."
         )
     return body

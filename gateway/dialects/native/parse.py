@@ -67,7 +67,16 @@ def _options_and_photos(incoming: Incoming) -> tuple[DetectOptions, Sequence[Nam
         photos = _files_of(parts)
         fields = {**values_of(incoming.query), **fields_of(parts)}
         return read_options(fields, DetectOptions), photos
+    check_is_no_json(body)
     return read_options(values_of(incoming.query), DetectOptions), [("", body)]
+
+
+def check_is_no_json(body: bytes) -> None:
+    """Raises BadRequest for JSON that came without its header. No picture begins as JSON does."""
+    if body[:100].lstrip()[:1] in (b"{", b"["):
+        raise BadRequest(
+            "The body is JSON, not a photo: send it with the header Content-Type: application/json."
+        )
 
 
 def content_of(content: str | None, url: str | None, index: int) -> PhotoContent:

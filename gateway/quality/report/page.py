@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gateway.config.errors import ConfigError
 from gateway.quality.report.document import DocumentParts, data_uri, document, resource
+from providers.extras import install_hint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +53,7 @@ def need(package: str) -> None:
     try:
         importlib.import_module(package)
     except ImportError as error:
-        raise ConfigError(f"{error}; install it: pip install 'imgrid-gateway[plan]'") from None
+        raise ConfigError(f"{error}; {install_hint('plan')}") from None
 
 
 def picture(name: str, figure: Figure, alt: str) -> FigureImage:

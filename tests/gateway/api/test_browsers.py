@@ -13,11 +13,11 @@ import pytest
 from gateway.config.errors import ConfigError
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
+from tests.support.configs import SHAPES
 
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
 CONFIG = {
-    "providers": {"eye": {"kind": "shapes"}},
-    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+    **SHAPES,
     "tenants": [{"name": "shop", "keys": [{"dialect": "native", "key": "key-shop"}]}],
 }
 PAGE = "https://app.example"

@@ -20,6 +20,7 @@ from gateway.api.connection_register import ConnectionLimits, ConnectionRegister
 from gateway.core.events import ConnectionDropped, ConnectionsExhausted, Event, Events
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
+from tests.support.configs import SHAPES
 from tests.support.waiting import PATIENCE_S, block_until
 
 PHOTO = encoded(drawn((200, 200), Block("red", 40, 40, 160, 160)))
@@ -37,8 +38,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
 
         def start(**config: Any) -> str:
             content = {
-                "providers": {"eye": {"kind": "shapes"}},
-                "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+                **SHAPES,
                 **config,
             }
             return stack.enter_context(serving(parts_of(tmp_path, content)))

@@ -16,6 +16,7 @@ from botocore.credentials import Credentials
 
 from gateway.testing.gateway import parts_of, serving
 from tests.gateway.api.test_upgrades import CALLS
+from tests.support.configs import SHAPES
 
 KEYS = {
     "native": {"X-Api-Key": "key-shop"},
@@ -40,8 +41,7 @@ LIMIT = 100_000
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway with one tenant, whose requests may have so many bytes."""
     config = {
-        "providers": {"eye": {"kind": "shapes"}},
-        "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+        **SHAPES,
         "tenants": [TENANT],
         "limits": {"max_request_bytes": LIMIT},
         "jobs": {"max_request_bytes": LIMIT},

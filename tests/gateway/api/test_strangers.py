@@ -114,6 +114,17 @@ class TestOperatorsAddress:
             with pytest.raises(RuntimeError, match=f"127.0.0.1:{port} .ops_listen"):
                 run(app)
 
+    def test_a_taken_port_is_named_with_the_way_out(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A port that another program listens on is named, with the ways to choose another one."""
+        content = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE]}
+        app = create_app(parts_of(tmp_path, content))
+        with http_socket() as port, pytest.raises(SystemExit):
+            server.server(app, "127.0.0.1", port, print).run()
+        assert f"cannot listen on 127.0.0.1:{port} (listen)" in caplog.text
+        assert "--listen" in caplog.text
+
 
 @contextmanager
 def http_socket() -> Iterator[int]:
@@ -143,7 +154,7 @@ class TestHeaders:
             "X-Imgrid-Quality",
             "Content-Type",
             "Idempotency-Key",
-            "X-Amz-Target",
+            "X-Amz-Date",
         ],
     )
     def test_a_header_that_decides_is_refused_twice(
@@ -157,6 +168,12 @@ class TestHeaders:
             assert status == 400
             assert member in json.loads(body)
             assert name.lower() in body
+
+    def test_two_operations_are_refused(self, serve: Callable[..., Any]) -> None:
+        """AWS' header of the operation is refused twice, too."""
+        client, _ = serve()
+        status, body = post(client, "/", [("X-Amz-Target", "one"), ("X-Amz-Target", "two")])
+        assert (status, "x-amz-target came more than once" in body) == (400, True)
 
     def test_headers_that_decide_nothing_may_come_twice(self, serve: Callable[..., Any]) -> None:
         """Proxies repeat headers of their own."""

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from gateway.api.request_parser import MAX_HEAD_BYTES, RequestParser
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
+from tests.support.configs import SHAPES
 from tests.support.paths import ROOT
 
 PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180)), "JPEG")
@@ -77,8 +78,7 @@ CALLS = {
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway that finds coloured shapes."""
     config = {
-        "providers": {"eye": {"kind": "shapes"}},
-        "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+        **SHAPES,
     }
     with serving(parts_of(tmp_path_factory.mktemp("gateway"), config)) as address:
         yield address

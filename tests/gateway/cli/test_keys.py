@@ -22,11 +22,11 @@ from gateway.config.errors import ConfigError
 from gateway.security import key_file
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded
+from tests.support.configs import SHAPES
 from tests.support.waiting import block_until
 
 CONFIG = {
-    "providers": {"eye": {"kind": "shapes"}},
-    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+    **SHAPES,
     "tenants": [
         {"name": "shop"},
         {"name": "press", "keys": [{"dialect": "native", "key": "key-press"}]},

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection, Landmark
+from tests.support.native_replies import ok, problem
 
 IMAGE = drawn(
     (400, 200),
@@ -31,18 +32,6 @@ def labels(photo: dict[str, Any]) -> list[str]:
 def detect(gateway: str, http: httpx.Client) -> Callable[..., httpx.Response]:
     """`detect(**request)`: the reply of `POST /v1/detect`."""
     return lambda **request: http.post(f"{gateway}/v1/detect", **request)
-
-
-def ok(reply: httpx.Response) -> dict[str, Any]:
-    assert reply.status_code == 200, reply.text
-    return reply.json()
-
-
-def problem(reply: httpx.Response, status: int, code: str) -> str:
-    """The message of a refusal."""
-    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code)
-    assert reply.headers["Content-Type"] == "application/json"
-    return reply.json()["error"]["message"]
 
 
 def b64(data: bytes) -> str:
@@ -365,6 +354,7 @@ class TestErrors:
             ({"json": {"photos": [{"content": ""}]}, "params": "task=text"}, "query must be empty"),
             ({"json": {"photos": [{"content": ""}], "min_score": 2}}, "min_score"),
             ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
+            ({"content": b' {"photos": []}'}, "Content-Type: application/json"),
             ({"params": "min_scor=1", "content": PHOTO}, "min_scor"),
             ({"params": "min_score=much", "content": PHOTO}, "min_score"),
             ({"params": "min_score=nan", "content": PHOTO}, "min_score"),
@@ -398,6 +388,7 @@ class TestErrors:
             "query beside JSON",
             "min_score over 1",
             "broken JSON",
+            "JSON without its header",
             "unknown parameter",
             "min_score in words",
             "min_score nan",

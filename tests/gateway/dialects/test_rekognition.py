@@ -336,12 +336,17 @@ class TestErrors:
         with pytest.raises(ClientError, match="IMAGE_PROPERTIES"):
             aws.detect_labels(**MAIN, Features=["IMAGE_PROPERTIES"])
 
+    @pytest.mark.parametrize(
+        "path", ["/vision", "/v1/jobs", "/v1/detect", "/v1/usage", "/v1/images:annotate"]
+    )
     def test_an_endpoint_with_a_path_is_told_what_to_do(
-        self, gateway: str, rekognition: Callable[..., Any]
+        self, gateway: str, rekognition: Callable[..., Any], path: str
     ) -> None:
-        """A client whose endpoint has a path learns that it must not have one."""
-        with pytest.raises(ClientError, match="the gateway's address without a path"):
-            rekognition(f"{gateway}/vision").detect_labels(**MAIN)
+        """A client whose endpoint has a path, were it one of another dialect, learns that it must
+        not have one."""
+        with pytest.raises(ClientError, match="the gateway's address without a path") as exc_info:
+            rekognition(f"{gateway}{path}").detect_labels(**MAIN)
+        assert exc_info.value.response["Error"]["Code"] == "InvalidParameterException"
 
     def test_a_throttling_provider_is_a_throttling_exception(
         self, serve: Callable[..., str], rekognition: Callable[..., Any]

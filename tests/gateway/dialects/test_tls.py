@@ -21,6 +21,7 @@ from google.cloud import vision
 from gateway.config.errors import ConfigError
 from gateway.testing.gateway import parts_of
 from gateway.testing.pictures import Block, drawn, encoded
+from tests.support.configs import SHAPES
 from tests.support.credentials import EntraToken
 from tests.support.waiting import PATIENCE_S
 
@@ -28,8 +29,7 @@ PHOTO = encoded(drawn((400, 200), Block("red", 40, 20, 120, 180)), "JPEG")
 
 
 CONFIG = {
-    "providers": {"eye": {"kind": "shapes"}},
-    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+    **SHAPES,
 }
 
 

@@ -98,5 +98,5 @@ def test_a_stores_package_is_needed_for_its_folders_only(
     """The library of a store is needed only if a folder of that store is open."""
     monkeypatch.setitem(sys.modules, package, None)
     parts_of(tmp_path, CONFIG)
-    with pytest.raises(ConfigError, match=rf"fetch\.{scheme}: .* is not installed; pip install"):
+    with pytest.raises(ConfigError, match=rf"fetch\.{scheme}: .*; install the extra"):
         parts_of(tmp_path, {**CONFIG, "fetch": {"sources": [f"{scheme}://shop/"]}})

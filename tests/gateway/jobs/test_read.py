@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from gateway.api.resources.jobs_openapi import describe_jobs
@@ -14,15 +13,11 @@ from gateway.core.model import Outcome, Size
 from providers.detection import Box, Detection
 from tests.gateway.jobs.conftest import StartJobs
 from tests.support.jobs import JobBuilder
+from tests.support.native_replies import ok
 
 PRESS = {"Authorization": "Bearer key-press"}
 RED = Detection("red", 0.9, Box(0.1, 0.1, 0.5, 0.6))
 BLUE = Detection("blue", 0.4, Box(0.5, 0.5, 1, 1))
-
-
-def ok(reply: httpx.Response) -> Any:
-    assert reply.status_code == 200, reply.text
-    return reply.json()
 
 
 class TestRead:

@@ -15,21 +15,11 @@ from fastapi import FastAPI
 from gateway.store.buffer import Capacity
 from gateway.testing.pictures import Block, drawn, encoded
 from tests.gateway.jobs.conftest import StartJobs
+from tests.support.native_replies import ok, problem
 
 PHOTO = encoded(drawn((40, 30), Block("red", 4, 4, 20, 20)))
 B64 = base64.b64encode(PHOTO).decode()
 SHOP, PRESS = ({"Authorization": f"Bearer key-{name}"} for name in ("shop", "press"))
-
-
-def ok(reply: httpx.Response) -> Any:
-    assert reply.status_code == 200, reply.text
-    return reply.json()
-
-
-def problem(reply: httpx.Response, status: int, code: str) -> str:
-    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code), reply.text
-    assert reply.headers["Content-Type"] == "application/json"
-    return reply.json()["error"]["message"]
 
 
 class TestErrors:
@@ -51,6 +41,7 @@ class TestErrors:
             ({"content": PHOTO, "params": "webhook_each_photo=true"}, "webhook"),
             ({"content": PHOTO, "params": "min_scor=1"}, "min_scor"),
             ({"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
+            ({"content": b' {"photos": []}'}, "Content-Type: application/json"),
             ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
             ({"files": {"photo": ("", b"x")}}, "filename"),
             ({"files": {"photo": ("x" * 256, PHOTO)}}, "name"),

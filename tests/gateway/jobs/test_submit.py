@@ -13,6 +13,7 @@ from gateway.store.jobs import WebhookTarget
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection
 from tests.gateway.jobs.conftest import StartJobs
+from tests.support.native_replies import ok, problem
 
 PHOTO = encoded(drawn((40, 30), Block("red", 4, 4, 20, 20)))
 B64 = base64.b64encode(PHOTO).decode()
@@ -25,17 +26,6 @@ def accepted(reply: httpx.Response) -> Any:
     assert reply.status_code == 202, reply.text
     assert reply.headers["Location"] == f"/v1/jobs/{reply.json()['id']}"
     return reply.json()
-
-
-def ok(reply: httpx.Response) -> Any:
-    assert reply.status_code == 200, reply.text
-    return reply.json()
-
-
-def problem(reply: httpx.Response, status: int, code: str) -> str:
-    assert (reply.status_code, reply.json()["error"]["code"]) == (status, code), reply.text
-    assert reply.headers["Content-Type"] == "application/json"
-    return reply.json()["error"]["message"]
 
 
 class TestSubmit:

@@ -17,13 +17,9 @@ from hypothesis import strategies as st
 
 from gateway.core.clock import steady
 from gateway.core.errors import BadFormat, BilledUnknown, UpstreamFailed
-from gateway.core.events import Events
 from gateway.core.model import Entry, Lane, Way
-from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
-from gateway.pipeline.assembly import Steps
 from gateway.pipeline.group_testing import GroupTester
-from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
 from gateway.store.redis.buffer import RedisBuffer
@@ -31,7 +27,6 @@ from gateway.testing.listeners import BufferRecorder
 from gateway.testing.pictures import photo
 from gateway.testing.provider import ScriptedProvider, image_of
 from gateway.testing.redis_server import RedisServer
-from gateway.upstream.registry import UpstreamRegistry
 from providers.base import Picture
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, Throttled, Unavailable
@@ -49,6 +44,7 @@ from tests.support.group_testing import (
     unsafe,
 )
 from tests.support.redis import patient_commands
+from tests.support.redis_buffer import die, steps_at
 from tests.support.waiting import wait_until
 from thresholds.shape import ALONE, Shape
 
@@ -365,27 +361,9 @@ async def replica(server: RedisServer) -> AsyncIterator[RedisBuffer]:
         await commands.close()
 
 
-async def expire_lease(buffer: RedisBuffer) -> None:
-    """The replica of this buffer counts as dead, because its lease is over."""
-    await buffer.replica.commands.client.zadd(
-        "{imgrid}:alive", {buffer.replica.name: time.time() - 1}
-    )
-
-
 def group_tester_at(buffer: RedisBuffer, provider: ScriptedProvider) -> GroupTester:
     """The group tester of the replica with this buffer."""
-    route, clock = moderation_route("2x2", "2x1"), steady()
-    events = Events([])
-    upstream = UpstreamRegistry.of({"eye": provider}, clock, random.Random(1), events)
-    return Steps(
-        {route.name: route},
-        upstream,
-        buffer,
-        forecast=WaitForecast(upstream, buffer, clock),
-        renderer=Renderer(1),
-        events=events,
-        clock=clock,
-    ).group_tester
+    return steps_at(buffer, provider, moderation_route("2x2", "2x1")).group_tester
 
 
 async def test_another_replica_answers_when_one_dies_amid_halving(server: RedisServer) -> None:
@@ -421,7 +399,7 @@ async def test_another_replica_answers_when_one_dies_amid_halving(server: RedisS
         assert set(recorder.outcomes) == {"a", "b"}
         halving.cancel()
         await asyncio.gather(halving, return_exceptions=True)
-        await expire_lease(one)
+        await die(one)
         await two.heartbeat.beat()
         await group_tester_at(two, other).run(LANE, await two.claim(LANE, now + 1))
         while entries := await two.claim(LANE, now + 60):

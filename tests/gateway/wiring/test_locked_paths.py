@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from gateway.app import create_app
 from gateway.testing.gateway import parts_of
+from tests.support.configs import SHAPES
 
 OPEN = {
     "/healthz",
@@ -41,8 +42,7 @@ KEYS = {
     "rekognition": ("AKSHOP", "sk-shop"),
 }
 CONFIG = {
-    "providers": {"eye": {"kind": "shapes"}},
-    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+    **SHAPES,
 }
 TENANT = {
     "name": "shop",

@@ -13,9 +13,9 @@ from PIL import Image
 from providers.base import Picture
 from providers.detection import Box, Detection, Task
 from providers.engine.look import RunningLook
-from providers.engine.worker import Detector, LocalProvider, about_of, import_package, rgb_image
-from providers.errors import Misconfigured, NoAnswer, PictureRefused, Unavailable
-from providers.options import Options
+from providers.engine.worker import Detector, LocalProvider, rgb_image
+from providers.errors import NoAnswer, PictureRefused, Unavailable
+from providers.options import Options, about_of
 
 PICTURE = Picture(4, 4, pixels=Image.new("RGB", (4, 4)))
 
@@ -23,15 +23,19 @@ PICTURE = Picture(4, 4, pixels=Image.new("RGB", (4, 4)))
 def local(detect: Detector, **settings: Any) -> LocalProvider:
     """A local provider of objects whose detector is `detect`."""
     options = Options(kind="test", **settings)
-    return LocalProvider(about_of("mine", options, Task.OBJECTS), detect, options.timeout_ms)
+    return LocalProvider(
+        about_of("mine", options, frozenset({Task.OBJECTS})), detect, options.timeout_ms
+    )
 
 
 def test_options_override_the_price_of_nothing() -> None:
     """A provider is free unless its options name a price, and its description repeats its
     options."""
-    assert about_of("mine", Options(kind="test"), Task.TEXT).price.usd_per_image == 0
+    assert about_of("mine", Options(kind="test"), frozenset({Task.TEXT})).price.usd_per_image == 0
     about = about_of(
-        "mine", Options(kind="test", usd_per_image=0.5, canvas="640x480", concurrency=3), Task.TEXT
+        "mine",
+        Options(kind="test", usd_per_image=0.5, canvas="640x480", concurrency=3),
+        frozenset({Task.TEXT}),
     )
     assert (about.price.usd_per_image, about.canvas_px, about.concurrency) == (0.5, (640, 480), 3)
 
@@ -208,9 +212,3 @@ def test_pictures_of_every_mode_become_rgb(mode: str, encoded: Callable[..., byt
         "RGB",
         (3, 2),
     )
-
-
-def test_a_missing_package_is_named_with_its_extra() -> None:
-    """The error about a package that is not installed names it and the extra that brings it."""
-    with pytest.raises(Misconfigured, match=r"no_such_reader.*pip install 'imgrid-gateway\[ocr\]'"):
-        import_package("no_such_reader", "ocr")

@@ -24,6 +24,7 @@ from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import encoded, numbered
 from gateway.testing.provider import ScriptedProvider
 from tests.support.clocks import NOON
+from tests.support.configs import SHAPES
 from tests.support.jobs import JobBuilder
 from tests.support.waiting import block_until, wait_until
 
@@ -163,8 +164,7 @@ def test_a_lock_that_cannot_be_opened_is_no_ownership(tmp_path: Path) -> None:
 
 
 CONFIG: dict[str, Any] = {
-    "providers": {"eye": {"kind": "shapes"}},
-    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "1x1"}]}],
+    **SHAPES,
     "jobs": {"max_wait_ms": 10},
 }
 
