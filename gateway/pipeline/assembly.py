@@ -5,7 +5,9 @@ from __future__ import annotations
 from gateway.core.clock import Clock
 from gateway.core.events import Events
 from gateway.grid.renderer import Renderer
+from gateway.pipeline.answer_cache import AnswerCache
 from gateway.pipeline.background import BackgroundTasks
+from gateway.pipeline.cache_step import CacheStep
 from gateway.pipeline.canvas_call import CanvasCall
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.pipeline.claimer import Claimer
@@ -23,6 +25,7 @@ from gateway.pipeline.scheduler import Scheduler
 from gateway.pipeline.settler import Settler
 from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.pipeline.waiters import Waiters
+from gateway.store.answers import Answers
 from gateway.store.buffer import Buffer
 from gateway.store.inspection import Inspection
 from gateway.store.ledger import Ledger
@@ -39,6 +42,7 @@ class Steps:
         upstream: UpstreamRegistry,
         buffer: Buffer,
         *,
+        cache: AnswerCache,
         forecast: WaitForecast,
         renderer: Renderer,
         events: Events,
@@ -84,6 +88,17 @@ class Steps:
         self.cascade_step = CascadeStep(*shared, forecast)
         self.group_tester = GroupTester(*shared)
         self.fetch_step = FetchStep(routes, fetch, self.lanes, self.settler, self.recovery, clock)
+        self.cache_step = CacheStep(
+            routes,
+            upstream,
+            cache,
+            self.lanes,
+            self.settler,
+            self.recovery,
+            forecast,
+            events,
+            clock,
+        )
 
 
 def make_scheduler(
@@ -93,6 +108,7 @@ def make_scheduler(
     *,
     inspection: Inspection,
     ledger: Ledger,
+    answers: Answers,
     renderer: Renderer,
     events: Events,
     clock: Clock,
@@ -102,10 +118,13 @@ def make_scheduler(
 ) -> Scheduler:
     """The scheduler with all its parts, not yet running. It listens to the events."""
     forecast = WaitForecast(upstream, inspection, clock)
+    background = BackgroundTasks()
+    cache = AnswerCache(routes, answers, background=background, clock=clock)
     steps = Steps(
         routes,
         upstream,
         buffer,
+        cache=cache,
         forecast=forecast,
         renderer=renderer,
         events=events,
@@ -114,7 +133,6 @@ def make_scheduler(
         fetch=fetch,
         first_stage=first_stage,
     )
-    background = BackgroundTasks()
     waiters = Waiters(buffer, steps.settler, events, clock=clock, background=background)
     scheduler = Scheduler(
         buffer,
@@ -135,9 +153,10 @@ def make_scheduler(
         cascade_step=steps.cascade_step,
         group_tester=steps.group_tester,
         fetch_step=steps.fetch_step,
+        cache_step=steps.cache_step,
         background=background,
         events=events,
         clock=clock,
     )
-    events.listeners += [waiters, scheduler]
+    events.listeners += [waiters, scheduler, cache]
     return scheduler
