@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -22,7 +23,6 @@ from gateway.pipeline.entry_view import Routes
 from gateway.pipeline.near_index import NearIndex, Peers
 from gateway.store.answers import Answers, Lease
 from gateway.store.codec import Unreadable, pack_outcome, unpack_outcome
-from thresholds.variants import TARGET
 
 log = logging.getLogger("imgrid")
 
@@ -112,24 +112,35 @@ class AnswerCache:
             await asyncio.sleep(POLL_S)
 
     async def _near(self, entry: Entry, key: CacheKey) -> Outcome | None:
-        """The answer of the nearest photo that has one; else the photo is remembered, for others to
-        get its answer. Large photos, which take much memory to decode, are left out."""
-        route = self._routes[entry.route]
-        max_distance = route.cache.near_distance if route.cache else None
-        if max_distance is None or variant_of(entry) != TARGET or entry.photo.is_large:
-            return None
-        photo_hash = await asyncio.to_thread(perceptual_hash, entry.photo)
-        if photo_hash is None:
+        """The answer of a near-duplicate; else the photo is remembered, for others to get its
+        answer."""
+        route, photo_hash = self._routes[entry.route], await self._hash_of(entry)
+        if photo_hash is None or route.cache is None or route.cache.near_distance is None:
             return None
         peers = Peers(key.question, entry.photo.size)
         if route.takes_near(entry.variant):
-            for other in self._near_index.within(max_distance, peers, photo_hash):
-                packed = await self._answers.find(other) if other != str(key) else None
-                outcome = _unpacked(packed) if packed else None
-                if outcome is not None:
-                    return outcome
+            near_keys = self._near_index.within(route.cache.near_distance, peers, photo_hash)
+            outcome = await self._first([other for other in near_keys if other != str(key)])
+            if outcome is not None:
+                return outcome
         if not entry.watched:
             self._near_index.add(str(key), peers, photo_hash)
+        return None
+
+    async def _hash_of(self, entry: Entry) -> int | None:
+        """The photo's perceptual hash, where its route has near-duplicates and its answer is the
+        target's. Large photos, which take much memory to decode, have none."""
+        if not self._routes[entry.route].takes_near(variant_of(entry)) or entry.photo.is_large:
+            return None
+        return await asyncio.to_thread(perceptual_hash, entry.photo)
+
+    async def _first(self, keys: Sequence[str]) -> Outcome | None:
+        """The first answer that there is under these keys."""
+        for key in keys:
+            packed = await self._answers.find(key)
+            outcome = _unpacked(packed) if packed else None
+            if outcome is not None:
+                return outcome
         return None
 
     async def _end(self, entry: Entry, outcome: Outcome | None) -> None:

@@ -42,7 +42,6 @@ class Steps:
         upstream: UpstreamRegistry,
         buffer: Buffer,
         *,
-        cache: AnswerCache,
         forecast: WaitForecast,
         renderer: Renderer,
         events: Events,
@@ -88,17 +87,6 @@ class Steps:
         self.cascade_step = CascadeStep(*shared, forecast)
         self.group_tester = GroupTester(*shared)
         self.fetch_step = FetchStep(routes, fetch, self.lanes, self.settler, self.recovery, clock)
-        self.cache_step = CacheStep(
-            routes,
-            upstream,
-            cache,
-            self.lanes,
-            self.settler,
-            self.recovery,
-            forecast,
-            events,
-            clock,
-        )
 
 
 def make_scheduler(
@@ -118,13 +106,10 @@ def make_scheduler(
 ) -> Scheduler:
     """The scheduler with all its parts, not yet running. It listens to the events."""
     forecast = WaitForecast(upstream, inspection, clock)
-    background = BackgroundTasks()
-    cache = AnswerCache(routes, answers, background=background, clock=clock)
     steps = Steps(
         routes,
         upstream,
         buffer,
-        cache=cache,
         forecast=forecast,
         renderer=renderer,
         events=events,
@@ -133,7 +118,20 @@ def make_scheduler(
         fetch=fetch,
         first_stage=first_stage,
     )
+    background = BackgroundTasks()
     waiters = Waiters(buffer, steps.settler, events, clock=clock, background=background)
+    cache = AnswerCache(routes, answers, background=background, clock=clock)
+    cache_step = CacheStep(
+        routes,
+        upstream,
+        cache,
+        steps.lanes,
+        steps.settler,
+        steps.recovery,
+        forecast,
+        events,
+        clock,
+    )
     scheduler = Scheduler(
         buffer,
         inspection,
@@ -153,7 +151,7 @@ def make_scheduler(
         cascade_step=steps.cascade_step,
         group_tester=steps.group_tester,
         fetch_step=steps.fetch_step,
-        cache_step=steps.cache_step,
+        cache_step=cache_step,
         background=background,
         events=events,
         clock=clock,

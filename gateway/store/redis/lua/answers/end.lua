@@ -1,8 +1,8 @@
 #!lua
 -- Ends a lease and keeps an answer. Those that were least recently used make room. An answer that
 -- expires counts until its turn to leave has come.
--- KEYS: the answer's, and its lease's. ARGV: the photo that had the lease, the answer or '', for how
--- many ms to keep it, what it takes beside its bytes, and the bytes that all may take.
+-- KEYS: the answer's, and its lease's. ARGV: the photo that had the lease, the answer or '', for
+-- how many ms to keep it, what it takes beside its bytes, and the bytes that all may take.
 require 'shared/answers'
 
 local key, lease = KEYS[1], KEYS[2]
