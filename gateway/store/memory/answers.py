@@ -8,6 +8,9 @@ from typing import NamedTuple
 from gateway.core.clock import Clock
 from gateway.store.answers import OVERHEAD_BYTES, Lease
 
+SWEEP_S = 60.0
+"""Between two sweeps, which look at every answer."""
+
 
 class _Answer(NamedTuple):
     packed: bytes
@@ -24,8 +27,8 @@ class _Holder(NamedTuple):
 
 
 class MemoryAnswers:
-    """Holds the answers by key, the least recently used first; their size in bytes; and the holder
-    of each lease."""
+    """Holds the answers by key, the least recently used first; their size in bytes; the holder of
+    each lease; and when what has expired is removed next."""
 
     def __init__(self, *, clock: Clock, max_bytes: int) -> None:
         self.bytes = 0
@@ -33,8 +36,10 @@ class MemoryAnswers:
         self._max_bytes = max_bytes
         self._answers: OrderedDict[str, _Answer] = OrderedDict()
         self._holders: dict[str, _Holder] = {}
+        self._sweep_at = 0.0
 
     async def begin(self, key: str, lease: Lease, *, lease_s: float) -> bytes | bool:
+        self._sweep()
         packed = await self.find(key)
         if packed is not None:
             return packed
@@ -68,6 +73,18 @@ class MemoryAnswers:
         self.bytes += self._answers[key].bytes
         while self.bytes > self._max_bytes:
             self._remove(next(iter(self._answers)))
+
+    def _sweep(self) -> None:
+        """Removes what has expired, now and then."""
+        now = self._clock()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + SWEEP_S
+        for key in [key for key, answer in self._answers.items() if answer.until <= now]:
+            self._remove(key)
+        self._holders = {
+            name: holder for name, holder in self._holders.items() if holder.until > now
+        }
 
     def _remove(self, key: str) -> None:
         answer = self._answers.pop(key, None)

@@ -153,6 +153,7 @@ class TestEqualPhotos:
         provider = ScriptedProvider()
         async with run_pipeline(provider, cached_route(cache=replace(TERMS, ttl_s=60))) as pipeline:
             await pipeline.answer(red())
+            await pipeline.assert_empty()
             pipeline.turn_clock(30)
             await pipeline.answer(red())
             assert provider.calls == 1
@@ -261,7 +262,7 @@ class TestTheSameQuestion:
             route = cached_route(cache=replace(TERMS, origin=origin))
             async with run_pipeline(provider, route, answers=answers) as pipeline:
                 await pipeline.answer(red())
-                await wait_until(lambda p=pipeline: not p.scheduler._background.running)
+                await pipeline.assert_empty()
         assert provider.calls == 2
 
     async def test_other_extras_are_another_question(self) -> None:
@@ -347,11 +348,18 @@ class TestWhatIsCached:
         """A photo that keeps a coarse answer, because there was no time to ask again, has not the
         answer that the next one should get."""
         provider = ScriptedProvider()
-        route = cached_route(Stage(shape="2x2", rule=SURE), "1x1")
+        route = cached_route(Stage(shape="2x1", rule=SURE), "1x1", max_wait_s=NEVER_S)
         async with run_pipeline(provider, route) as pipeline:
-            pipeline.upstream["fake"].canvas_s = 10.0
-            hurried, _ = await pipeline.answer(red(), blue(), deadline_s=12.0)
+            client = pipeline.upstream["fake"]
+
+            def slowly(picture: Picture, task: Task) -> Sequence[Detection]:
+                client.canvas_s = 1000.0
+                return see_shapes(picture, task)
+
+            provider._script = slowly
+            hurried, _ = await pipeline.answer(red(), blue())
             assert hurried.steps[-1].reason.startswith("no time to ask again")
+            provider._script, client.canvas_s = see_shapes, None
             calm, _ = await pipeline.answer(red(), blue())
             assert len(calm.steps) == 2
             assert results(pipeline) == ["miss"] * 4

@@ -49,13 +49,20 @@ def results(pipeline: PipelineHarness) -> list[str]:
     return [event.result.value for event in pipeline.events.of(CacheLookedUp)]
 
 
+async def answer_first(pipeline: PipelineHarness, each: Photo) -> Outcome:
+    """The outcome of a photo, once its answer is kept."""
+    (outcome,) = await pipeline.answer(each)
+    await pipeline.assert_empty()
+    return outcome
+
+
 class TestNearDuplicates:
     async def test_another_encoding_gets_the_same_answer(self) -> None:
         """A photo in another encoding gets the first one's answer for nothing, and its trail says
         so."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, near_route()) as pipeline:
-            (first,) = await pipeline.answer(scene())
+            first = await answer_first(pipeline, scene())
             (second,) = await pipeline.answer(scene(form="JPEG"))
             assert provider.calls == 1
             assert second.detections == first.detections
@@ -68,7 +75,7 @@ class TestNearDuplicates:
         """Photos that look different are asked about."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, near_route()) as pipeline:
-            await pipeline.answer(scene())
+            await answer_first(pipeline, scene())
             await pipeline.answer(elsewhere())
             assert provider.calls == 2
 
@@ -78,7 +85,7 @@ class TestNearDuplicates:
         route = near_route()
         route = replace(route, cache=replace(TERMS, near_distance=None))
         async with run_pipeline(provider, route) as pipeline:
-            await pipeline.answer(scene())
+            await answer_first(pipeline, scene())
             await pipeline.answer(scene(form="JPEG"))
             assert provider.calls == 2
 
@@ -86,7 +93,7 @@ class TestNearDuplicates:
         """A photo that is larger may show more, and is asked about."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, near_route()) as pipeline:
-            await pipeline.answer(scene())
+            await answer_first(pipeline, scene())
             await pipeline.answer(scene(size=(640, 480)))
             assert provider.calls == 2
 
@@ -94,7 +101,7 @@ class TestNearDuplicates:
         """Near-duplicates of another pool are asked about."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, near_route()) as pipeline:
-            await pipeline.answer(scene())
+            await answer_first(pipeline, scene())
             await pipeline.answer(scene(form="JPEG"), tenant=BOB)
             assert provider.calls == 2
 
@@ -105,6 +112,7 @@ class TestNearDuplicates:
         provider = ScriptedProvider()
         async with run_pipeline(provider, near_route()) as pipeline:
             await pipeline.answer_each(scene(), variant=variant)
+            await pipeline.assert_empty()
             await pipeline.answer_each(scene(form="JPEG"), variant=variant)
             assert provider.calls == 2
 
@@ -113,8 +121,9 @@ class TestNearDuplicates:
         near-duplicate: likeness is not handed on."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, near_route()) as pipeline:
-            await pipeline.answer(scene())
+            await answer_first(pipeline, scene())
             await pipeline.answer(scene(form="JPEG"))
+            await pipeline.assert_empty()
             pipeline.turn_clock(TERMS.ttl_s + 1)
             await pipeline.answer(scene(form="JPEG"))
             assert provider.calls == 2
@@ -134,7 +143,7 @@ class TestNearDuplicates:
         asked about alone all the same."""
         provider = ScriptedProvider()
         async with run_pipeline(provider, near_route()) as pipeline:
-            await pipeline.answer(scene("red"))
+            await answer_first(pipeline, scene("red"))
             own = await pipeline.scheduler.watch(scene("red"), Way(pipeline.route), ANN)
             other = await pipeline.scheduler.watch(scene("blue"), Way(pipeline.route), ANN)
             alone = await pipeline.scheduler.watch(scene("blue"), Way(pipeline.route, EXACT), ANN)

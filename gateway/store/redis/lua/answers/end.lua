@@ -1,6 +1,6 @@
 #!lua
 -- Ends a lease and keeps an answer. Those that were least recently used make room. An answer that
--- expires counts until its turn to leave has come.
+-- has expired counts until all that were used before it have gone.
 -- KEYS: the answer's, and its lease's. ARGV: the photo that had the lease, the answer or '', for
 -- how many ms to keep it, what it takes beside its bytes, and the bytes that all may take.
 require 'shared/answers'
@@ -24,9 +24,10 @@ redis.call('SET', key, answer, 'PX', keep_ms)
 redis.call('HSET', KEY_ANSWER_SIZES, key, size)
 redis.call('ZADD', KEY_ANSWERS_BY_USE, time_text(redis_time()), key)
 local total = redis.call('INCRBY', KEY_ANSWERS_SIZE, size)
-while total > max_bytes do
-  local oldest = redis.call('ZPOPMIN', KEY_ANSWERS_BY_USE)[1]
-  if not oldest then break end
+for _ = 1, ANSWERS_FORGOTTEN do
+  local oldest = redis.call('ZRANGE', KEY_ANSWERS_BY_USE, 0, 0)[1]
+  if not oldest or (total <= max_bytes and redis.call('EXISTS', oldest) == 1) then break end
+  redis.call('ZREM', KEY_ANSWERS_BY_USE, oldest)
   redis.call('DEL', oldest)
   forget_size(oldest)
   total = tonumber(redis.call('GET', KEY_ANSWERS_SIZE))
