@@ -31,8 +31,6 @@ import upstream
 import yaml
 from grade import process
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from gateway.testing.redis_server import free_port
 from providers.detection import Box, Detection
@@ -198,10 +196,10 @@ def billed(endpoint: str) -> int:
 
 
 def row(
-    answers: Sequence[Answered], alone: Sequence[Answered], images: int
+    shape: str, answers: Sequence[Answered], alone: Sequence[Answered], images: int
 ) -> tuple[float | str, ...]:
-    """The figures of a run. `alone` are the answers about each photo alone, without a cache: those of
-    a photo in a grid differ, whether it is a repeat or not."""
+    """The figures of a run. `alone` are the answers about each photo alone, without a cache. Those
+    in a grid are others, of repeats or not, so they are not counted as the same."""
     same = agreed = wrong = 0.0
     equal, near = _count(answers, "equal"), _count(answers, "re-encoded")
     for answer, reference in zip(answers, alone, strict=True):
@@ -215,7 +213,7 @@ def row(
     asked = [1000 * answer.seconds for answer in answers if not answer.is_hit]
     return (
         round(images / len(answers), 3),
-        f"{same:.0f} of {equal}",
+        f"{same:.0f} of {equal}" if shape == "1x1" else "",
         round(agreed / near, 3),
         f"{wrong:.0f}",
         round(statistics.median(hits), 1) if hits else "",
@@ -244,22 +242,21 @@ def main() -> None:
     sent = traffic(
         options.shared / "data/voc-dev/images", options.photos, options.repeats, random.Random(7)
     )
-    table = Table(*COLUMNS, title=f"{len(sent)} photos, {CLIENTS} clients")
+    print(f"{len(sent)} photos, {CLIENTS} clients\n")
+    print(*COLUMNS, sep=" | ")
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"
     command = [sys.executable, __file__, "--shared", str(options.shared)]
-    alone: list[Answered] = []
     with process(*command, "--upstream-port", str(port), ready=f"{endpoint}/_bill"):
-        for shape in dict.fromkeys(["1x1", *options.shapes]):
+        with gateway(endpoint, "1x1", None) as url:
+            alone = asyncio.run(ask_all(url, sent))
+        for shape in options.shapes:
             for name, cache in CACHES.items():
                 before = billed(endpoint)
                 with gateway(endpoint, shape, cache) as url:
                     answers = asyncio.run(ask_all(url, sent))
-                alone = alone or answers
-                figures = row(answers, alone, billed(endpoint) - before)
-                table.add_row(shape, name, *map(str, figures))
-                print(shape, name, *figures, file=sys.stderr, flush=True)
-    Console().print(table)
+                figures = row(shape, answers, alone, billed(endpoint) - before)
+                print(shape, name, *figures, sep=" | ", flush=True)
 
 
 if __name__ == "__main__":
