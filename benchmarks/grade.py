@@ -72,7 +72,7 @@ def process(*command: str, ready: str) -> Iterator[None]:
         yield
     finally:
         running.send_signal(signal.SIGTERM)
-        running.wait(30)
+        running.wait(300)
 
 
 class Grader:

@@ -132,6 +132,7 @@ def gateway(endpoint: str, shape: str, cache: dict[str, Any] | None) -> Iterator
             "listen": url.removeprefix("http://"),
             "providers": {"cloud": provider},
             "log_level": "WARNING",
+            "drain_ms": 0,
             "routes": [{key: value for key, value in route.items() if value is not None}],
         }
         file.write_text(yaml.safe_dump(content))
