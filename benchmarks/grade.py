@@ -61,7 +61,7 @@ def process(*command: str, ready: str) -> Iterator[None]:
         raise SystemExit(f"something answers at {ready} already: stop it first")
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        for _ in range(200):
+        for _ in range(900):
             try:
                 urllib.request.urlopen(ready, timeout=1).read()
                 break
@@ -72,7 +72,7 @@ def process(*command: str, ready: str) -> Iterator[None]:
         yield
     finally:
         running.send_signal(signal.SIGTERM)
-        running.wait(30)
+        running.wait(300)
 
 
 class Grader:

@@ -16,7 +16,12 @@ from pydantic.fields import FieldInfo
 
 from gateway.cli.main import app
 from gateway.config import routes, sections, settings, tenants
-from gateway.config.routes import FallbackSettings, RouteSettings, WatchSettings
+from gateway.config.routes import (
+    CacheSettings,
+    FallbackSettings,
+    RouteSettings,
+    WatchSettings,
+)
 from gateway.config.tenants import (
     PlainKey,
     RekognitionKey,
@@ -47,6 +52,7 @@ TABLES = {
     "`providers.NAME`": {"": Options},
     "`providers.NAME.breaker`": {"": BreakerOptions},
     "`routes[]`": {"": RouteSettings},
+    "`routes[].cache`": {"": CacheSettings},
     "`routes[].fallback`": {"": FallbackSettings},
     "`routes[].watch`": {"": WatchSettings},
     "`tenants[]`": {"": TenantSettings},

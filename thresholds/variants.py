@@ -10,6 +10,8 @@ from thresholds.rules import always
 from thresholds.shape import ALONE
 
 TARGET, EXACT, CHEAPEST = "target", "exact", "cheapest"
+FRESH = "fresh"
+"""The target for a route that gives photos the answers of near-duplicates: without those."""
 ALONE_CASCADE = Cascade(stages=(Stage(shape=ALONE),))
 """Each photo alone to the route's provider: the API's answer without a gateway."""
 
@@ -20,6 +22,7 @@ def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str
     strict = stricter(target)
     return {
         TARGET: target,
+        FRESH: target,
         "strict": strict,
         "finer": finer(strict, provider, companion),
         EXACT: ALONE_CASCADE,
@@ -27,13 +30,18 @@ def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str
     }
 
 
-def ladder(target: Cascade, provider: str, companion: str = "") -> tuple[str, ...]:
-    """The levels by which a route tightens: target, strict, finer, exact. A level with the same
-    stages as another is left out, so a route that asks about every photo alone has one level."""
+def ladder(
+    target: Cascade, provider: str, companion: str = "", *, takes_near: bool = False
+) -> tuple[str, ...]:
+    """The levels by which a route tightens: target, fresh, strict, finer, exact.
+
+    There is a fresh level where the target `takes_near`-duplicates' answers. Other levels with the
+    same stages as another are left out, so a route that asks about every photo alone has no more.
+    """
     stages = {}
     for name, cascade in variants(target, provider, companion).items():
         stages[name] = _comparable(cascade, provider)
-    levels = [TARGET]
+    levels = [TARGET, FRESH] if takes_near else [TARGET]
     for name in ("strict", "finer"):
         if stages[name] not in (stages[levels[-1]], stages[EXACT]):
             levels.append(name)

@@ -29,7 +29,7 @@ class RequestRecord:
 
     `task` names its tasks, with commas; `outcome` is `ok`, an error's code, `partial` where some
     photos failed, or `repeated` where an earlier try's run answered it. `billed` is in images, None
-    where that is not known.
+    where that is not known; `cached` counts answers that came from the cache.
     """
 
     id: str = field(default_factory=lambda: request_id_of(None))
@@ -40,6 +40,7 @@ class RequestRecord:
     photos: int = 0
     outcome: str = ""
     billed: float | None = 0.0
+    cached: int = 0
 
     @property
     def elapsed_s(self) -> float:
@@ -56,6 +57,8 @@ class RequestRecord:
         self.photos = len(answers)
         self.outcome = outcome_name(answer.error for answer in answers)
         self.billed = bill.billed if bill else None
+        for answer in answers:
+            self.cached += sum(outcome.is_cached for outcome in answer.outcomes.values())
 
     def ended(self, outcome: str, bill: Bill | None) -> None:
         """Takes note of an end without answers."""
@@ -74,6 +77,7 @@ class RequestRecord:
             status=status,
             elapsed_s=self.elapsed_s,
             billed=self.billed,
+            cached=self.cached,
         )
 
 

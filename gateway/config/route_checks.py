@@ -31,6 +31,7 @@ def check_route(
         _check_stage(stage, route, providers, where)
     if cascade.merge == "fuse" and route.task == "text":
         raise ConfigError(f"{where}.merge: text is not fused; use discard")
+    _check_cache(route, f"{where}.cache.near_distance")
     if route.companion:
         _check_companion(route, cascade, providers, f"{where}.companion")
     if route.fallback is not None:
@@ -93,6 +94,23 @@ def _check_stage(
             f"{where}: a {stage.shape} grid has {stage.shape.cells} photos, and an answer of "
             f"{name} holds at most {max_detections} detections of {route.task}, "
             f"of all of them together; take at most {max_detections} cells"
+        )
+
+
+def _check_cache(route: RouteSettings, where: str) -> None:
+    """Checks that answers of near-duplicates are watched, for they may be wrong."""
+    if route.cache is None or route.cache.near_distance is None:
+        return
+    if route.task == Task.EXTRAS:
+        raise ConfigError(
+            f"{where}: the answers of extras cannot be compared, so nothing would show where a "
+            "near-duplicate's is wrong; leave near_distance out: equal photos are cached all the "
+            "same"
+        )
+    if not route.watch.share:
+        raise ConfigError(
+            f"{where}: nothing would show where a near-duplicate's answer is wrong, because "
+            "watch.share is 0; set watch.share, or leave near_distance out"
         )
 
 

@@ -33,6 +33,19 @@ class WatchSettings(Section):
     )
 
 
+class CacheSettings(Section):
+    """How a route answers photos again that it answered before."""
+
+    ttl_ms: float = Field(3_600_000, gt=0, description="how long an answer is kept")
+    near_distance: int | None = Field(
+        None,
+        ge=0,
+        le=16,
+        description="bits of 64 in which the perceptual hashes of photos may differ that get the "
+        "same answer; without it only equal bytes do",
+    )
+
+
 class FallbackSettings(Section):
     """The provider that answers where a route's own cannot."""
 
@@ -80,6 +93,9 @@ class RouteSettings(Section):
     )
     fallback: FallbackSettings | None = Field(
         None, description="the provider that answers where the route's own cannot"
+    )
+    cache: CacheSettings | None = Field(
+        None, description="photos that were answered before are not asked about again"
     )
     watch: WatchSettings = WatchSettings()
     wait: Literal["fixed", "auto"] = Field(

@@ -199,3 +199,8 @@ class LimitSettings(Section):
     max_replies_bytes: int = Field(
         64 * 1024 * 1024, ge=0, description="replies kept for retries; the oldest go first"
     )
+    max_cache_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=0,
+        description="answers of routes[].cache; the least recently used go first",
+    )

@@ -93,11 +93,30 @@ class StageSkipped:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """A photo has its answer or its error, `total_s` after it was accepted."""
+    """A photo has its answer or its error, `total_s` after it was accepted. `is_reusable`: an equal
+    photo may get the same answer."""
 
     entry: BufferEntry
     outcome: Outcome
     total_s: float
+    is_reusable: bool = False
+
+
+class LookupResult(StrEnum):
+    """What became of a photo that was looked up in the cache: the answer of an equal photo, that of
+    a near-duplicate, or none. The values are a metric's labels."""
+
+    HIT = "hit"
+    NEAR = "near"
+    MISS = "miss"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLookedUp:
+    """A photo was looked up in the cache."""
+
+    entry: Entry
+    result: LookupResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +132,7 @@ class RequestEnded:
     """A request has its answer, with the HTTP status or gRPC's code, `elapsed_s` after it came.
 
     `tenant`, `dialect` and `task` are empty as far as they did not become known. `billed` is in
-    images, None where that is not known.
+    images, None where that is not known; `cached` counts answers that came from the cache.
     """
 
     id: str
@@ -125,6 +144,7 @@ class RequestEnded:
     status: int
     elapsed_s: float
     billed: float | None
+    cached: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +257,7 @@ Event = (
     | FellBack
     | StageSkipped
     | Settled
+    | CacheLookedUp
     | RequestRefused
     | RequestEnded
     | CallRepeated

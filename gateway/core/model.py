@@ -43,6 +43,17 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheTerms:
+    """How a route caches answers: for how long, and within which Hamming distance of their
+    perceptual hashes two photos count as near-duplicates (None: no two do). `origin` is a digest of
+    what the answers depend on beside the photo: cascade, providers, models."""
+
+    ttl_s: float
+    near_distance: int | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """How one task is served, and to which tenants.
 
@@ -69,17 +80,28 @@ class Route:
     """For the task LABELS."""
     mismatches: tuple[Mismatch, ...] = ()
     """Where the provider is another than the one that the cascade was made with."""
+    cache: CacheTerms | None = None
+    """None where every photo is asked about."""
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
     levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "variants", variants(self.cascade, self.provider, self.companion))
-        object.__setattr__(self, "levels", ladder(self.cascade, self.provider, self.companion))
+        levels = ladder(
+            self.cascade, self.provider, self.companion, takes_near=self.takes_near(TARGET)
+        )
+        object.__setattr__(self, "levels", levels)
 
     def variant(self, name: str) -> Cascade:
         """The variant of the cascade; the cascade itself where there is none of that name, as for
         photos from before a configuration changed."""
         return self.variants.get(name, self.cascade)
+
+    def takes_near(self, variant: str) -> bool:
+        """Whether a photo that goes by the variant may get a near-duplicate's answer. Only the
+        drift monitor's first level does, so that tightening ends it."""
+        is_near = self.cache is not None and self.cache.near_distance is not None
+        return is_near and variant == TARGET
 
     @property
     def positive(self) -> float | None:
@@ -165,6 +187,9 @@ class RemotePhoto:
         return self.url.encode()
 
 
+LOOKUP = "(cache)"
+"""The name of the provider in lanes of photos whose answer is looked up in the cache first."""
+
 LARGE_POOL = " (large photos)"
 """The end of the names of pools for large photos. A pool's large photos share no canvas with its
 others, which need not wait until they are decoded."""
@@ -182,6 +207,11 @@ class Lane(NamedTuple):
     def is_large(self) -> bool:
         """Whether its photos are large."""
         return self.pool.endswith(LARGE_POOL)
+
+    @property
+    def is_lookup(self) -> bool:
+        """Whether its photos are looked up in the cache, and not asked about."""
+        return self.provider == LOOKUP
 
 
 FETCH = "fetch"
@@ -211,7 +241,8 @@ BufferLane = Lane | FetchLane
 class Step:
     """One call about a photo, and its result for the photo.
 
-    `photos` is the number of photos on the canvas, `calls` the number of tries. `waited_s`,
+    `photos` is the number of photos on the canvas, `calls` the number of tries: 0 where the answer
+    is that of an equal photo, from the cache. `waited_s`,
     `composed_s` and `asked_s` are the seconds in the lane, in the renderer and upstream.
     `detections` are fractions of the photo. `reason` is the verdict's, for people.
     """
@@ -334,6 +365,11 @@ class Outcome:
     def fell_back(self) -> bool:
         """Whether a step was the fallback's."""
         return any(step.fallback for step in self.steps)
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it came from the cache: nobody was asked."""
+        return bool(self.steps) and self.steps[-1].calls == 0
 
 
 SIDEWAYS = frozenset({5, 6, 7, 8})

@@ -204,8 +204,8 @@ class DriftMonitor:
 
 def _alone_detections(route: Route, outcome: Outcome) -> Detections | None:
     """The provider's answer for the photo alone, where one of the steps asked for it; it need not
-    be paid for twice."""
+    be paid for twice. What another photo was answered, from the cache, does not count."""
     for step in outcome.steps:
-        if step.shape == ALONE and step.provider == route.provider:
+        if step.calls and step.shape == ALONE and step.provider == route.provider:
             return step.detections
     return None

@@ -84,6 +84,12 @@ class Instruments:
             ["tenant", "task", "outcome"],
             registry=registry,
         )
+        self.cache_lookups = Counter(
+            "imgrid_cache_lookups",
+            "Photos looked up in the cache: hit, near or miss",
+            ["route", "result"],
+            registry=registry,
+        )
         self.photo_stages = Counter(
             "imgrid_photo_stages",
             "Stages at which photos were asked",

@@ -113,6 +113,7 @@ def _request_ended(event: RequestEnded) -> None:
         "status": event.status,
         "ms": round(1000 * event.elapsed_s, 1),
         "billed": event.billed if event.billed is None else round(event.billed, 6),
+        "cached": event.cached,
     }
     text = " ".join(f"{name}={_word(value)}" for name, value in fields.items())
     level = logging.INFO if event.dialect or event.status >= 400 else logging.DEBUG

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.core.events import (
     BreakerChanged,
+    CacheLookedUp,
     CallFailed,
     CallRepeated,
     CanvasAnswered,
@@ -40,6 +41,7 @@ class Metrics:
         self.instruments = Instruments()
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             BreakerChanged: self._on_breaker_changed,
+            CacheLookedUp: self._on_looked_up,
             CallFailed: self._on_call_failed,
             CanvasAnswered: self._on_canvas_answered,
             PhotoCompared: self._on_compared,
@@ -103,9 +105,12 @@ class Metrics:
         instruments.photo_seconds.labels(entry.route).observe(event.total_s)
         if outcome.error is None:
             instruments.saved_images.labels(entry.tenant).inc()
-        for step in outcome.steps:
+        for step in () if outcome.is_cached else outcome.steps:
             instruments.photo_stages.labels(entry.route, str(step.stage), str(step.shape)).inc()
             instruments.wait_seconds.labels(entry.route).observe(step.waited_s)
+
+    def _on_looked_up(self, event: CacheLookedUp) -> None:
+        self.instruments.cache_lookups.labels(event.entry.route, event.result).inc()
 
     def _on_fell_back(self, event: FellBack) -> None:
         entry = event.entry

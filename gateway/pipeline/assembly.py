@@ -5,7 +5,9 @@ from __future__ import annotations
 from gateway.core.clock import Clock
 from gateway.core.events import Events
 from gateway.grid.renderer import Renderer
+from gateway.pipeline.answer_cache import AnswerCache
 from gateway.pipeline.background import BackgroundTasks
+from gateway.pipeline.cache_step import CacheStep
 from gateway.pipeline.canvas_call import CanvasCall
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.pipeline.claimer import Claimer
@@ -23,6 +25,7 @@ from gateway.pipeline.scheduler import Scheduler
 from gateway.pipeline.settler import Settler
 from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.pipeline.waiters import Waiters
+from gateway.store.answers import Answers
 from gateway.store.buffer import Buffer
 from gateway.store.inspection import Inspection
 from gateway.store.ledger import Ledger
@@ -93,6 +96,7 @@ def make_scheduler(
     *,
     inspection: Inspection,
     ledger: Ledger,
+    answers: Answers,
     renderer: Renderer,
     events: Events,
     clock: Clock,
@@ -116,6 +120,18 @@ def make_scheduler(
     )
     background = BackgroundTasks()
     waiters = Waiters(buffer, steps.settler, events, clock=clock, background=background)
+    cache = AnswerCache(routes, answers, background=background, clock=clock)
+    cache_step = CacheStep(
+        routes,
+        upstream,
+        cache,
+        steps.lanes,
+        steps.settler,
+        steps.recovery,
+        forecast,
+        events,
+        clock,
+    )
     scheduler = Scheduler(
         buffer,
         inspection,
@@ -135,9 +151,10 @@ def make_scheduler(
         cascade_step=steps.cascade_step,
         group_tester=steps.group_tester,
         fetch_step=steps.fetch_step,
+        cache_step=cache_step,
         background=background,
         events=events,
         clock=clock,
     )
-    events.listeners += [waiters, scheduler]
+    events.listeners += [waiters, scheduler, cache]
     return scheduler

@@ -148,6 +148,7 @@ class CascadeStep:
         """
         view = view_of(entry, self.routes)
         cascade = view.cascade
+        is_reusable = False
         if step.fallback:
             stage = entry.stage
             verdict, detections = Verdict(0, "fallback"), step.detections
@@ -156,6 +157,7 @@ class CascadeStep:
             steps = (*entry.steps, replace(step, stage=stage))
             verdict, fused = cascade.conclude(stage, evidence_of(entry.photo, cascade, steps))
             answered_view = view_of(replace(entry, steps=steps), self.routes)
+            is_reusable = not doubt and _is_complete(answered_view, stage, verdict)
             verdict, detections = self._bounded(verdict, answered_view, stage), tuple(fused)
         steps = (*entry.steps, replace(step, stage=stage, reason=doubt or verdict.reason))
         now = self.clock()
@@ -167,7 +169,8 @@ class CascadeStep:
         if verdict.accepted:
             outcome = Outcome(entry.photo, detections=detections, steps=steps)
             provider = view.route.provider if step.free else step.provider
-            return Settlement(entry, outcome, price_usd(entry, self.upstream.about(provider)))
+            usd = price_usd(entry, self.upstream.about(provider))
+            return Settlement(entry, outcome, usd, is_reusable)
         return self.lanes.at_stage(replace(entry, steps=steps), stage + verdict.skip, now)
 
     def _bounded(self, verdict: Verdict, view: EntryView, stage: int) -> Verdict:
@@ -190,3 +193,13 @@ class CascadeStep:
         """
         is_first = all(step.free for step in entry.steps)
         return self.forecast.has_time(entry, share=1.0 if is_first else LATER_STAGE_SHARE)
+
+
+def _is_complete(view: EntryView, stage: int, verdict: Verdict) -> bool:
+    """Whether a photo with its steps so far was asked all that its cascade would ask: the rule
+    accepts the answer or there is no later stage, and the companion, if there is one, saw it."""
+    stages = view.cascade.stages
+    has_companion = bool(view.route.companion) and stages[0].provider == view.route.companion
+    was_seen = any(step.free for step in view.entry.steps)
+    is_end = verdict.accepted or stage == len(stages) - 1
+    return is_end and (was_seen or not has_companion)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway
-from gateway.core.model import FETCH, BufferLane, Entry, FetchEntry, FetchLane, Lane
+from gateway.core.model import FETCH, LOOKUP, BufferLane, Entry, FetchEntry, FetchLane, Lane
 from gateway.core.slots import Slots
 from gateway.pipeline.entry_view import Routes
 from gateway.pipeline.fallback import lane_blocked_until
@@ -25,6 +25,9 @@ log = logging.getLogger("imgrid")
 CANVASES_AHEAD = 1
 """Full grids that are composed while a provider has no free slot, so that none stays idle for the
 time that composing takes."""
+LOOKUPS_TOGETHER = 32
+"""Photos that are claimed for the cache before the lanes are looked at again. There is no limit to
+those under way: one that waits for an equal photo holds up no other."""
 MAX_LARGE_CANVASES = 4
 """Canvases with large photos of one provider that are drawn or asked about at the same time: so few
 that pools take turns. They are not the provider's before they are drawn."""
@@ -42,6 +45,16 @@ class FetchClaim(NamedTuple):
 
     lane: FetchLane
     entries: list[FetchEntry]
+
+
+class LookupClaim(NamedTuple):
+    """Claimed photos to look up in the cache."""
+
+    lane: Lane
+    entries: list[Entry]
+
+
+Claim = CanvasClaim | FetchClaim | LookupClaim
 
 
 @dataclass(slots=True)
@@ -72,11 +85,9 @@ class Claimer:
         now = self.clock()  # after `blocked`, which may say now
         return due(waiting, now, slots, self._turns, ahead=CANVASES_AHEAD, blocked=blocked)
 
-    async def claim(
-        self, lane: BufferLane, waiting: Mapping[BufferLane, Backlog]
-    ) -> CanvasClaim | FetchClaim | None:
+    async def claim(self, lane: BufferLane, waiting: Mapping[BufferLane, Backlog]) -> Claim | None:
         """The photos of one canvas, with those of coarser lanes for the cells that are left; or
-        remote photos. None where others were faster."""
+        remote photos, or those to look up. None where others were faster."""
         self._turns[lane.pool] = max(self._turns.values(), default=0) + 1
         entries = await self.buffer.claim(lane, self.clock())
         if not entries:
@@ -84,6 +95,8 @@ class Claimer:
         if isinstance(lane, FetchLane):
             return FetchClaim(lane, [entry for entry in entries if isinstance(entry, FetchEntry)])
         photos = [entry for entry in entries if isinstance(entry, Entry)]
+        if lane.is_lookup:
+            return LookupClaim(lane, photos)
         return CanvasClaim(lane, photos + await self._fillers(lane, photos, waiting))
 
     async def _fillers(
@@ -115,6 +128,8 @@ class Claimer:
         for lane in waiting:
             if slots_of(lane).endswith(LARGE):
                 slots[slots_of(lane)] = self.large_canvases[lane.provider].free_slots
+        if LOOKUP in slots:
+            slots[LOOKUP] = LOOKUPS_TOGETHER
         if FETCH in slots:
             occupancy = await self.inspection.occupancy()
             has_room = occupancy.bytes < self.fetch_below_bytes

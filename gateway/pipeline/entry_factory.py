@@ -38,7 +38,7 @@ class EntryFactory:
         """A photo whose client waits, within the deadline or else the route's."""
         now = self.clock()
         deadline_s = deadline_s if deadline_s is not None else way.route.deadline_s
-        lane = self.lanes.lane(photo, way, tenant.pool)
+        lane = self.lanes.entry_lane(photo, way, tenant.pool)
         entry = _entry(photo, way, tenant, lane=lane, now=now)
         return self.lanes.waiting(replace(entry, deadline_at=now + deadline_s), now)
 
@@ -47,8 +47,10 @@ class EntryFactory:
         return self.lanes.first_paid_lane(entry)
 
     def watched_entry(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
-        """A photo that the gateway asks about for itself."""
-        entry = self._patient_entry(photo, way, tenant)
+        """A photo that the gateway asks about for itself. Of the cache it gets nothing but what its
+        variant gets of near-duplicates, which is a part of that variant's answers."""
+        choose = self.lanes.entry_lane if way.route.takes_near(way.variant) else self.lanes.lane
+        entry = self._patient_entry(photo, way, tenant, choose(photo, way, tenant.pool))
         return replace(entry, deadline_at=entry.accepted_at + WATCHED_S, watched=True)
 
     def job_entry(
@@ -56,7 +58,8 @@ class EntryFactory:
     ) -> BufferEntry:
         """The photo at a place of a job; a remote photo waits to be fetched."""
         if isinstance(photo, Photo):
-            return replace(self._patient_entry(photo, way, tenant), job=job, index=index)
+            lane = self.lanes.entry_lane(photo, way, tenant.pool)
+            return replace(self._patient_entry(photo, way, tenant, lane), job=job, index=index)
         now = self.clock()
         return FetchEntry(
             photo=photo,
@@ -74,10 +77,9 @@ class EntryFactory:
             only_labels=way.only_labels,
         )
 
-    def _patient_entry(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
+    def _patient_entry(self, photo: Photo, way: Way, tenant: Tenant, lane: Lane) -> Entry:
         """A photo for which no client waits."""
         now = self.clock()
-        lane = self.lanes.lane(photo, way, tenant.pool)
         entry = _entry(photo, way, tenant, lane=lane, now=now)
         due_at = now if lane.shape == ALONE else now + self.rules.job_wait_s
         return replace(entry, due_at=due_at, deadline_at=now + self.rules.job_deadline_s)

@@ -64,8 +64,8 @@ class FetchStep:
             return
         route = self.routes[entry.route]
         way = Way(route, entry.variant, entry.extras, entry.only_labels)
-        lane = self.lanes.lane(photo, way, entry.lane.pool)
+        lane = self.lanes.entry_lane(photo, way, entry.lane.pool)
         now = self.clock()
-        due_at = now + self.lanes.job_wait_s
+        due_at = now if lane.is_lookup else now + self.lanes.job_wait_s
         fetched_entry = entry.photo_entry(photo, lane, put_at=now, due_at=due_at)
         await self.settler.commit(Commit(requeues=[fetched_entry]))

@@ -28,7 +28,7 @@ class GroupSizer:
     def __call__(self, event: Event) -> None:
         if isinstance(event, Settled) and (route := self._routes.get(event.entry.route)):
             entry, outcome = event.entry, event.outcome
-            counts = outcome.error is None and not entry.watched
+            counts = outcome.error is None and not entry.watched and not outcome.is_cached
             if counts and route.in_groups(entry.only_labels):
                 detections = concerning(outcome.detections, entry.only_labels)
                 flagged = _is_flagged(detections, route.cascade)

@@ -243,7 +243,8 @@ class GroupTester:
 
     def _settlement(self, entry: Entry, step: Step) -> Settlement:
         outcome = Outcome(entry.photo, step.detections, (*entry.steps, step))
-        return Settlement(entry, outcome, price_usd(entry, self.upstream.about(step.provider)))
+        usd = price_usd(entry, self.upstream.about(step.provider))
+        return Settlement(entry, outcome, usd, is_reusable=True)
 
     def _put_back(self, entry: Entry) -> Entry:
         """The photo as it waits for a group again."""

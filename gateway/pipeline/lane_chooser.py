@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isinf
 
-from gateway.core.model import LARGE_POOL, Entry, Lane, Photo, Route, Way
+from gateway.core.model import LARGE_POOL, LOOKUP, Entry, Lane, Photo, Route, Way
 from gateway.grid.compose import original_picture
 from gateway.pipeline.detection_cap import DetectionCap
 from gateway.pipeline.entry_view import Routes, about_canvas, provider_of, view_of
@@ -31,6 +31,13 @@ class LaneChooser:
     detection_cap: DetectionCap
     first_stage: FirstStage
     job_wait_s: float
+
+    def entry_lane(self, photo: Photo, way: Way, pool: str) -> Lane:
+        """The lane of a new photo: that of its first stage, or before it the one in which it is
+        looked up in the cache."""
+        if way.route.cache is not None:
+            return Lane(LOOKUP, way.route.task, pool.removesuffix(LARGE_POOL), ALONE)
+        return self.lane(photo, way, pool)
 
     def lane(self, photo: Photo, way: Way, pool: str, *, stage: int = 0) -> Lane:
         """The lane of a photo that waits for a stage. All stages for groups count as one, of the

@@ -131,7 +131,9 @@ class Recovery:
     def _is_served(self, lane: BufferLane, entry: BufferEntry) -> bool:
         """Whether the configuration still has the photo's provider, its route and its stage."""
         route = self.routes.get(entry.route)
-        has_provider = isinstance(lane, FetchLane) or lane.provider in self.upstream
+        has_provider = (
+            isinstance(lane, FetchLane) or lane.is_lookup or lane.provider in self.upstream
+        )
         return (
             has_provider
             and route is not None
@@ -164,5 +166,5 @@ class Recovery:
         """The photo at the first stage of the route; a remote photo keeps its lane."""
         if isinstance(entry, Entry):
             way = Way(route, entry.variant, entry.extras, entry.only_labels)
-            lane = self.lanes.lane(entry.photo, way, lane.pool)
+            lane = self.lanes.entry_lane(entry.photo, way, lane.pool)
         return replace(entry, route=route.name, lane=lane, due_at=self.clock(), stage=0, steps=())

@@ -19,8 +19,9 @@ from gateway.core.outage_log import OutageLog
 from gateway.core.slots import Slots
 from gateway.ledger.accounts import Charges
 from gateway.pipeline.background import BackgroundTasks
+from gateway.pipeline.cache_step import CacheStep
 from gateway.pipeline.cascade_step import CascadeStep
-from gateway.pipeline.claimer import CanvasClaim, Claimer, FetchClaim
+from gateway.pipeline.claimer import Claim, Claimer, FetchClaim, LookupClaim
 from gateway.pipeline.entry_factory import EntryFactory
 from gateway.pipeline.fetch_step import FetchStep
 from gateway.pipeline.group_testing import GroupTester
@@ -58,6 +59,7 @@ class Scheduler:
         cascade_step: CascadeStep,
         group_tester: GroupTester,
         fetch_step: FetchStep,
+        cache_step: CacheStep,
         background: BackgroundTasks,
         events: Events,
         clock: Clock,
@@ -72,6 +74,7 @@ class Scheduler:
         self._cascade_step = cascade_step
         self._group_tester = group_tester
         self._fetch_step = fetch_step
+        self._cache_step = cache_step
         self._background = background
         self._events = events
         self._outages = OutageLog(clock)
@@ -113,11 +116,13 @@ class Scheduler:
             self.entries.client_entry(photo, way, tenant, deadline_s=deadline_s)
             for photo, way in requests
         ]
-        self._forecast.admit(entries, [self.entries.first_paid_lane(entry) for entry in entries])
+        # what the cache does not answer is admitted when it was looked up
+        asked = [entry for entry in entries if not entry.lane.is_lookup]
+        self._forecast.admit(asked, [self.entries.first_paid_lane(entry) for entry in asked])
         try:
             return await self._waiters.answer(entries)
         except (Busy, BufferAway):
-            self._forecast.retract(entries)
+            self._forecast.retract(asked)
             raise
 
     async def watch(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:
@@ -202,12 +207,14 @@ class Scheduler:
                 if claim is not None:
                     self._start(claim)
 
-    def _start(self, claim: CanvasClaim | FetchClaim) -> None:
+    def _start(self, claim: Claim) -> None:
         """Starts a step with the claimed photos, and takes a slot while it lasts."""
         slots: Slots | None = None
         if isinstance(claim, FetchClaim):
             slots = self._fetch_step.slots
             work = self._fetch_step.run(claim.lane, claim.entries)
+        elif isinstance(claim, LookupClaim):
+            work = self._cache_step.run(claim.lane, claim.entries)
         else:
             client = self._claimer.upstream.clients.get(claim.lane.provider)
             if claim.lane.is_large:

@@ -66,7 +66,10 @@ class Settler:
             entry = settlement.entry
             self.renderer.drop(entry.photo.id)
             if entry.photo.id in counted_ids:
-                self.events.tell(Settled(entry, settlement.outcome, now - entry.accepted_at))
+                total_s = now - entry.accepted_at
+                self.events.tell(
+                    Settled(entry, settlement.outcome, total_s, settlement.is_reusable)
+                )
         return counted_ids
 
     async def fail(self, entries: Sequence[BufferEntry], error: GatewayError) -> None:
@@ -118,6 +121,8 @@ class Settler:
     def draw_ahead(self, entry: Entry) -> Future[Image.Image] | None:
         """Begins to draw a photo while it waits; None where there is nothing to draw."""
         lane, photo = entry.lane, entry.photo
+        if lane.is_lookup:
+            return None
         about = about_canvas(self.upstream.about(lane.provider), lane.task, photo)
         border = view_of(entry, self.routes).cascade.border
         return self.renderer.start(photo, lane.shape, about, border, owner=entry.tenant)

@@ -28,11 +28,13 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The end of a photo. `alone_usd` is what its answer would have cost alone, for the ledger."""
+    """The end of a photo. `alone_usd` is what its answer would have cost alone, for the ledger.
+    `is_reusable`: it is the route's complete and usual answer, which an equal photo may get."""
 
     entry: BufferEntry
     outcome: Outcome
     alone_usd: float = 0.0
+    is_reusable: bool = False
 
     @property
     def account(self) -> Account:

@@ -50,6 +50,7 @@ def make_pipeline(
         stores.buffer,
         inspection=stores.inspection,
         ledger=stores.ledger,
+        answers=stores.answers,
         renderer=renderer,
         events=events,
         clock=clock,

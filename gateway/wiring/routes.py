@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from gateway.config.errors import ConfigError
 from gateway.config.route_checks import check_route
 from gateway.config.routes import FallbackSettings, cascade_of
 from gateway.config.settings import Settings
-from gateway.core.model import Fallback, Route
+from gateway.core.model import CacheTerms, Fallback, Route
 from gateway.observe.drift import DriftTerms
 from gateway.wiring.provenance import provenance
 from providers.base import Provider
@@ -82,6 +84,7 @@ def make_routes(
             fallback=_fallback(route.fallback),
             labels=route.labels,
             mismatches=_mismatches(config, index, cascade, file),
+            cache=_cache(config, index, cascade, file),
         )
     return routes
 
@@ -100,6 +103,24 @@ def _mismatches(config: Settings, index: int, cascade: Cascade, file: Path) -> t
         )
     origin = provenance(config, file, route.provider, route.task)
     return made_with.mismatches(made_with_of(origin))
+
+
+def _cache(config: Settings, index: int, cascade: Cascade, file: Path) -> CacheTerms | None:
+    """How the route caches answers. They are those of this cascade, and of these providers with
+    these models: after a change of any of them the route finds none of its earlier ones."""
+    route = config.routes[index]
+    if route.cache is None:
+        return None
+    providers = {route.provider, route.companion, *(stage.provider for stage in cascade.stages)}
+    origins = {
+        name: provenance(config, file, name, route.task) for name in sorted(filter(None, providers))
+    }
+    origin = json.dumps([cascade.model_dump(mode="json"), origins], sort_keys=True)
+    return CacheTerms(
+        ttl_s=route.cache.ttl_ms / 1000,
+        near_distance=route.cache.near_distance,
+        origin=hashlib.sha256(origin.encode()).hexdigest(),
+    )
 
 
 def _fallback(fallback: FallbackSettings | None) -> Fallback | None:

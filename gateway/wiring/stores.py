@@ -1,5 +1,5 @@
-"""Opens the stores of photos, jobs and replies: in memory and SQLite, or in a Redis that replicas
-share."""
+"""Opens the stores of photos, jobs, replies and answers: in memory and SQLite, or in a Redis that
+replicas share."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pathlib import Path
 from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import Steady
+from gateway.store.answers import Answers
 from gateway.store.buffer import Buffer, Capacity
 from gateway.store.inspection import Inspection
 from gateway.store.jobs import DeliveryStore, JobFeed, JobStore
 from gateway.store.ledger import Ledger
+from gateway.store.memory.answers import MemoryAnswers
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.replies import MemoryReplies
 from gateway.store.replies import Replies
@@ -39,6 +41,7 @@ class Stores:
     job_feed: JobFeed
     deliveries: DeliveryStore
     replies: Replies
+    answers: Answers
     close: Callable[[], Awaitable[None]]
     notices: Callable[[], Mapping[str, str]] = dict
     """What is wrong while photos are answered, by its name in /readyz."""
@@ -91,6 +94,7 @@ def _local_stores(config: Settings, file: Path, clock: Steady, *, keeps_ledger: 
         job_feed=job_store,
         deliveries=job_store.deliveries,
         replies=_memory_replies(config, clock),
+        answers=MemoryAnswers(clock=clock, max_bytes=config.limits.max_cache_bytes),
         close=job_store.close,
         notices=job_store.notices,
     )
@@ -98,6 +102,7 @@ def _local_stores(config: Settings, file: Path, clock: Steady, *, keeps_ledger: 
 
 def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
     try:
+        from gateway.store.redis.answers import RedisAnswers
         from gateway.store.redis.buffer import RedisBuffer
         from gateway.store.redis.connection import Commands, connect
         from gateway.store.redis.jobs import RedisJobStore
@@ -130,6 +135,7 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         job_feed=job_store,
         deliveries=job_store.deliveries,
         replies=TieredReplies(_memory_replies(config, clock), shared, clock=clock),
+        answers=RedisAnswers(commands, max_bytes=config.limits.max_cache_bytes),
         close=commands.close,
         notices=buffer.eviction.notices,
     )

@@ -18,9 +18,11 @@ from gateway.pipeline.fetch_step import Fetch, no_fetch
 from gateway.pipeline.group_size import GroupSizer, coarsest_stage
 from gateway.pipeline.rules import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
+from gateway.store.answers import Answers
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
 from gateway.store.journal import JournalRecord
+from gateway.store.memory.answers import MemoryAnswers
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.ledger import MemoryLedger
 from gateway.store.redis.buffer import RedisBuffer
@@ -161,6 +163,7 @@ async def run_pipeline(
     providers: Provider | Mapping[str, Provider],
     *routes: Route,
     buffer: MemoryBuffer | RedisBuffer | None = None,
+    answers: Answers | None = None,
     threads: int = 2,
     fetch: Fetch = no_fetch,
     sized_groups: bool = False,
@@ -186,6 +189,7 @@ async def run_pipeline(
         buffer,
         inspection=buffer,
         ledger=buffer.ledger,
+        answers=answers or MemoryAnswers(clock=clock, max_bytes=1 << 20),
         renderer=renderer,
         events=listeners,
         clock=clock,

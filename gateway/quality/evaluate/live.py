@@ -95,7 +95,7 @@ def build(routing: Routing, index: int, strategy: Strategy) -> Parts:
         cascade_file = Path(folder) / "cascade.json"  # settings hold only part of a cascade
         cascades.save(strategy.cascade, cascade_file)
         inline = dict.fromkeys(("stages", "merge", "crossing", "border"))
-        unwatched = {"tenants": [], "watch": WatchSettings(share=0)}
+        unwatched = {"tenants": [], "watch": WatchSettings(share=0), "cache": None}
         route = config.routes[index].model_copy(
             update={**inline, **unwatched, "cascade": cascade_file}
         )

@@ -102,6 +102,18 @@ REPLY = PREFIX + "reply:"
 WAITER_SUFFIX = ":wanted"
 """After a reply's key: another run waits for it."""
 
+# Answers
+ANSWER = PREFIX + "answer:"
+"""String: the packed answer under a photo's and its question's key."""
+ANSWER_LEASE = PREFIX + "answer-lease:"
+"""String: the photo that is asked about for all equal ones."""
+ANSWERS_BY_USE = PREFIX + "answers:used"
+"""Sorted set: the keys of answers by the time of their last use."""
+ANSWER_SIZES = PREFIX + "answers:sizes"
+"""Hash: the bytes of each answer."""
+ANSWERS_SIZE = PREFIX + "answers:size"
+"""Their sum."""
+
 
 def photo_bytes(photo_id: str, *, is_url: bool = False) -> str:
     """The key of a photo's bytes. A URL and the picture fetched from it have different keys."""

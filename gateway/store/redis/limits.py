@@ -31,6 +31,8 @@ COMMIT_REMEMBERED_S = 900
 """How long a repeated commit is recognised."""
 COMMITS_FORGOTTEN = 100
 """Old commits that one commit forgets."""
+ANSWERS_FORGOTTEN = 100
+"""Cached answers that one command removes: the least recently used, and expired ones."""
 STALE_JOB_S = 10
 """A job that is being accepted for longer may be overtaken by a repeated request."""
 JOBS_AT_ONCE = 100

@@ -308,6 +308,35 @@ class TestRoutes:
         """The error for an option of the drift monitor that makes no sense names its key."""
         assert f"routes[0].watch.{key}" in refusal(write(routes=[{**ROUTE, "watch": {key: value}}]))
 
+    def test_near_duplicates_need_watching(self, write: Callable[..., Path]) -> None:
+        """A route that takes near-duplicates' answers must be watched, and of a task whose answers
+        can be compared; equal photos need neither."""
+        near = {"near_distance": 2}
+        route = {**ROUTE, "cache": near, "watch": {"share": 0}}
+        assert "routes[0].cache.near_distance: nothing would show" in refusal(write(routes=[route]))
+        assert built(write(routes=[{**route, "cache": {}}])).routes["objects"].cache is not None
+        extras = {"task": "extras", "provider": "eye", "cache": near}
+        with pytest.raises(ConfigError, match=r"near_distance: the answers of extras"):
+            built(write(routes=[extras]))
+
+    def test_a_cache_knows_what_its_answers_depend_on(self, write: Callable[..., Path]) -> None:
+        """Another cascade or another option of the provider is another origin of answers; how long
+        they are kept is not."""
+        origins = []
+        for canvas, shape, ttl_ms in (
+            ("640x640", "1x1", 1000),
+            ("640x640", "1x1", 2000),
+            ("640x640", "2x2", 1000),
+            ("320x320", "1x1", 1000),
+        ):
+            providers = {"eye": {"kind": "shapes", "canvas": canvas}}
+            route = {**ROUTE, "stages": [{"shape": shape}], "cache": {"ttl_ms": ttl_ms}}
+            cache = built(write(providers=providers, routes=[route])).routes["objects"].cache
+            assert cache is not None
+            origins.append(cache.origin)
+        assert origins[0] == origins[1]
+        assert len(set(origins)) == 3
+
     def test_a_route_shadowed_by_an_earlier_one_is_refused(
         self, write: Callable[..., Path]
     ) -> None:

@@ -153,16 +153,17 @@ class TestOutages:
 
 
 class TestRequests:
-    EVENT = RequestEnded("r-1", "the shop", "native", "objects", 2, "ok", 200, 0.0123, 0.5)
+    EVENT = RequestEnded("r-1", "the shop", "native", "objects", 2, "ok", 200, 0.0123, 0.5, 1)
 
     def test_a_request_is_a_line(self, records: Callable[[], Sequence[tuple[str, str]]]) -> None:
-        """The line of a request has its id, tenant, dialect, task, outcome, time and bill."""
+        """The line of a request has its id, tenant, dialect, task, outcome, time and bill, and
+        how many answers came from the cache."""
         EventLog(HandClock())(self.EVENT)
         assert records() == [
             (
                 "INFO",
                 "request id=r-1 tenant='the shop' dialect=native task=objects photos=2 outcome=ok "
-                "status=200 ms=12.3 billed=0.5",
+                "status=200 ms=12.3 billed=0.5 cached=1",
             )
         ]
 

@@ -268,3 +268,48 @@ def test_a_job_is_served_at_any_replica(replica: Callable[..., httpx.Client]) ->
     job = second.get(location).json()
     assert (job["state"], job["settled"], job["billed"]) == ("done", 4, 1)
     assert [entry["id"] for entry in second.get("/v1/jobs").json()["jobs"]] == [job["id"]]
+
+
+def test_replicas_share_cached_answers(replica: Callable[..., httpx.Client]) -> None:
+    """What one replica was answered the others need not ask about."""
+    route = {**ROUTE, "stages": [{"shape": "1x1"}], "cache": {}}
+    clients = [replica(routes=[route]) for _ in range(3)]
+    bills = [
+        client.post("/v1/detect", content=PHOTO).headers["x-imgrid-billed"] for client in clients
+    ]
+    assert bills == ["1", "0", "0"]
+    usage = clients[0].get("/v1/usage").json()
+    assert (usage["photos"], usage["answered"], usage["billed_images"]) == (3, 3, 1)
+
+
+def test_simultaneous_equal_photos_of_replicas_are_asked_about_once(
+    replica: Callable[..., httpx.Client],
+) -> None:
+    """Equal photos that come to different replicas at the same time are asked about once, and
+    another pair of photos beside them too."""
+    route = {**ROUTE, "stages": [{"shape": "2x1"}], "cache": {}}
+    clients = [replica(routes=[route]), replica(routes=[route])]
+    files = [encoded(numbered(number)) for number in (1, 2)]
+    with ThreadPoolExecutor(8) as pool:
+        calls = [
+            pool.submit(clients[n % 2].post, "/v1/detect", content=files[n // 2 % 2])
+            for n in range(8)
+        ]
+        answers = [call.result() for call in calls]
+    assert [number_answered(answer) for answer in answers] == [1, 1, 2, 2] * 2
+    assert clients[0].get("/v1/usage").json()["billed_images"] == 1
+
+
+def test_a_killed_replicas_photo_keeps_nobody_waiting(
+    tmp_path: Path, replica: Callable[..., httpx.Client]
+) -> None:
+    """An equal photo of another client is answered though the first client has gone."""
+    route = {**ROUTE, "stages": [{"shape": "2x1"}], "cache": {}, "max_wait_ms": 30_000}
+    clients = [replica(routes=[route]), replica(routes=[route])]
+    with pytest.raises(httpx.ReadTimeout):
+        clients[0].post("/v1/detect", content=PHOTO, timeout=1)
+    with ThreadPoolExecutor(2) as pool:
+        same = pool.submit(clients[1].post, "/v1/detect", content=PHOTO)
+        other = pool.submit(clients[1].post, "/v1/detect", content=encoded(numbered(5)))
+        assert len(same.result().json()["photos"][0]["detections"]) == 1
+        assert number_answered(other.result()) == 5
