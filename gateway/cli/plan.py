@@ -40,12 +40,20 @@ def plan(
             min=0.001, max=1, help="How often a promise may be wrong; 1: none, estimates decide."
         ),
     ] = 0.1,
+    bound: Annotated[
+        str,
+        typer.Option(
+            help="bootstrap: sharp, for samples of some hundred photos; or exact: holds for any "
+            "number, and needs --held-out."
+        ),
+    ] = "bootstrap",
     held_out: Annotated[
         float,
         typer.Option(
-            min=0.1, max=0.9, help="Share of the photos that only the promise is made from."
+            max=0.9, help="Share of the photos that only the promise is made from; by default none "
+            "for bootstrap, which cross-validates, and 0.4 for exact."
         ),
-    ] = 0.4,
+    ] = -1,
     companion: Annotated[
         bool, typer.Option(help="Fuse the companion's answers, where they were profiled.")
     ] = True,

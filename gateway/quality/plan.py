@@ -18,10 +18,11 @@ from thresholds.fusion.arrays import Ints
 from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.agreement import photo_agreement
 from thresholds.metrics.quality import METRICS, Metric, quality_of
-from thresholds.plan.bounds import upper_bound
-from thresholds.plan.candidates import OperatingPoint, pareto_front
+from thresholds.plan.bounds import BoundKind, exact_bound
+from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
 from thresholds.plan.cascade_of import cascade_of
 from thresholds.plan.cost import Costs, Traffic
+from thresholds.plan.cross_validation import CrossValidation, cross_validated
 from thresholds.plan.learning import learn, training_count
 from thresholds.plan.search import (
     companion_candidates,
@@ -29,9 +30,16 @@ from thresholds.plan.search import (
     gated_candidates,
     seed_candidates,
 )
-from thresholds.plan.selection import Goal, HeldOutResult, Selection, held_out_photos, select
+from thresholds.plan.selection import (
+    BUDGETS,
+    Goal,
+    HeldOutResult,
+    Selection,
+    held_out_photos,
+    select,
+)
 from thresholds.plan.study import Study
-from thresholds.plan.training_data import TrainingData, folds
+from thresholds.plan.training_data import FOLDS, TrainingData, folds
 from thresholds.profile.profile import FILE as PROFILE
 from thresholds.profile.profile import Profile, profile_of_sample
 from thresholds.samples.replay import replay
@@ -46,11 +54,11 @@ class PlanOptions:
     """What to plan for, beside the goal.
 
     `metric` None is AP50 where there is ground truth, else agreement. `held` is the share of photos
-    that only the promise is made from; 0 for no promise.
+    that only the promise is made from; 0 for cross-validation over all of them.
     """
 
     metric: Metric | None = None
-    held: float = 0.4
+    held: float = 0.0
     traffic: Traffic = field(default_factory=Traffic)
     seed: int = 0
 
@@ -64,6 +72,12 @@ class Exploration:
     profile: Profile
     points: Sequence[OperatingPoint]
     front: Sequence[OperatingPoint]
+
+    def validation(self, bound: BoundKind) -> CrossValidation:
+        """The cross-validation of all these cascades, which promises by such a bound are made
+        from."""
+        candidates = [point.candidate for point in self.points]
+        return cross_validated(self.study, candidates, held_out_only=bound == "exact")
 
     @property
     def references(self) -> list[OperatingPoint]:
@@ -150,11 +164,19 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
 
 
 def settle(explored: Exploration, goal: Goal) -> Plan:
-    """The plan for a goal. Raises ConfigError where the goal cannot be met."""
-    picked = select(explored.study, explored.front, goal, held_out_photos(explored.study))
+    """The plan for a goal. Raises ConfigError where the goal cannot be met, or where an exact bound
+    has no photos held out."""
+    if goal.bound == "exact" and goal.delta < 1 and not len(held_out_photos(explored.study)):
+        raise ConfigError("--bound exact: it needs photos that no cascade has seen; --held-out 0.4")
+    validation = explored.validation(goal.bound) if goal.delta < 1 else None
+    picked = select(explored.study, explored.front, goal, validation)
     if picked is None:
         raise ConfigError(_unmet(explored, goal))
-    return Plan(explored, goal, picked, _promising_cascade(explored, picked, goal))
+    cascade = cascade_of(explored.study, picked.point.candidate, explored.profile)
+    if picked.held_out is not None and validation is not None:
+        promise = _promise(explored, validation, picked, goal)
+        cascade = cascade.model_copy(update={"promise": promise})
+    return Plan(explored, goal, picked, cascade)
 
 
 def _fit_photos(sample: Sample, options: PlanOptions) -> Ints:
@@ -177,20 +199,20 @@ def _unmet(explored: Exploration, goal: Goal) -> str:
     )
 
 
-def _promising_cascade(explored: Exploration, picked: Selection, goal: Goal) -> Cascade:
-    """The cascade with its promise, where there is one."""
-    study, held = explored.study, picked.held_out
-    cascade = cascade_of(study, picked.point.candidate, explored.profile)
-    if held is None:
-        return cascade
-    promise = Promise(
-        metric=study.training.quality.metric,
+def _promise(
+    explored: Exploration, validation: CrossValidation, picked: Selection, goal: Goal
+) -> Promise:
+    held = picked.held_out
+    assert held is not None
+    unseen = validation.at(picked.point.images)
+    candidate = explored.points[unseen.candidates[-1]].candidate
+    return Promise(
+        metric=explored.study.training.quality.metric,
         max_drop=promised_drop(held, goal),
         delta=goal.delta,
         photos=held.photos,
-        agreement=_agreement(study, cascade, goal.delta / len(explored.front)),
+        agreement=_agreement(explored, candidate, goal.delta / len(BUDGETS)),
     )
-    return cascade.model_copy(update={"promise": promise})
 
 
 def promised_drop(held: HeldOutResult, goal: Goal) -> float:
@@ -201,18 +223,21 @@ def promised_drop(held: HeldOutResult, goal: Goal) -> float:
     return min(drop, 1.0)
 
 
-def _agreement(study: Study, cascade: Cascade, delta: float) -> float:
-    """A lower bound of the mean agreement with 1x1, with a chance of `delta` of being wrong.
+def _agreement(explored: Exploration, candidate: Candidate, delta: float) -> float:
+    """A lower bound of the mean agreement with 1x1 of a candidate that the last fold did not
+    choose, with a chance of `delta` of being wrong.
 
-    The cascade is replayed over the held-out photos. These also selected from the front, so the
-    caller divides the chance among the front's cascades.
+    It is replayed over that fold, with models of the other photos. All photos chose the budget, so
+    the caller divides the chance among all budgets.
     """
-    sample, losses = study.sample, []
-    for photo in np.random.default_rng(0).permutation(held_out_photos(study)):
+    study, sample, losses = explored.study, explored.study.sample, []
+    cascade = cascade_of(study.outside_last_fold(), candidate, explored.profile)
+    last_fold = np.flatnonzero(study.training.folds == FOLDS - 1)
+    for photo in np.random.default_rng(0).permutation(last_fold):
         alone = sample.detections(sample.look(ITSELF, 0).of_photo(photo))
         agreements = []
         for grouping in range(study.training.groupings):
             answer = replay(cascade, sample, photo, grouping).detections
             agreements.append(photo_agreement(alone, answer))
         losses.append(1 - fmean(agreements))
-    return round(max(1 - upper_bound(np.array(losses), delta, (0.0, 1.0)), 0.0), 4)
+    return round(max(1 - exact_bound(np.array(losses), delta, (0.0, 1.0)), 0.0), 4)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.quality.plan import Plan, promised_drop
+from thresholds.plan.bounds import check_photos
 from thresholds.plan.candidates import OperatingPoint
-from thresholds.plan.selection import HeldOutResult
+from thresholds.plan.selection import Goal, HeldOutResult
 
 METRIC_NAMES: Mapping[str, str] = {"ap50": "AP50", "map": "mAP", "agreement": "agreement"}
 
@@ -76,8 +77,8 @@ def _promise(plan: Plan, held: HeldOutResult) -> PlanSentence:
         return PlanSentence(
             "",
             f"promised: {metric_name(plan)} falls by no more than {promised_drop(held, goal):.3f}, "
-            f"with a chance of {goal.delta:g} of being wrong. On the {held.photos} photos held out "
-            f"it changed by {-held.drop:+.3f}, at {held.images:.3f} images a photo",
+            f"{_where(goal, held.photos)}, with a chance of {goal.delta:g} of being wrong. On {held.photos} photos "
+            f"that had no say it changed by {-held.drop:+.3f}, at {held.images:.3f} images a photo",
         )
     if photos_needed:
         return PlanSentence(
@@ -87,7 +88,14 @@ def _promise(plan: Plan, held: HeldOutResult) -> PlanSentence:
         )
     return PlanSentence(
         "nothing cheaper can be promised",
-        f": it is estimated to lose more, or lost more on the {held.photos} photos held out. "
+        f": it lost more on the {held.photos} photos that had no say. "
         "--delta 1 goes by the estimate",
         warning=True,
     )
+
+
+def _where(goal: Goal, photos: int) -> str:
+    """Of which photos a promise from that many is."""
+    if goal.bound == "exact":
+        return " in the long run"
+    return f" on any {check_photos(photos):,} fresh photos or more"

@@ -77,6 +77,15 @@ class Study:
         """The choice (groupings, photos) of one path for all photos."""
         return np.full((self.training.groupings, len(self.sample)), path)
 
+    def outside_last_fold(self) -> Study:
+        """The same study with the models of the photos outside the last fold."""
+        paths, gates = dict[Path, PathFit](), dict[tuple[Path, LookKind], Gate]()
+        for path, fit in self.paths.items():
+            paths[path] = fit._replace(trees=fit.trees_outside_last)
+        for key, gate in self.gates.items():
+            gates[key] = gate._replace(trees=gate.trees_outside_last)
+        return Study(self.training, self.costs, paths, gates)
+
     def point(self, candidate: Candidate) -> OperatingPoint:
         """The candidate's operating point, estimated on the training photos."""
         photos = self.training.photos
@@ -87,6 +96,15 @@ class Study:
         """The cost of one photo in images, the mean over these photos."""
         shares = self._shares(candidate, candidate.choice[:, photos])
         return sum(share * self.costs.images(kind, share) for kind, share in shares.items())
+
+    def images_by_photo(self, candidate: Candidate) -> Floats:
+        """The cost of each photo in images (photos,), the mean over groupings, if all photos go
+        that way."""
+        costs = dict[LookKind, float]()
+        for kind, share in self._shares(candidate, candidate.choice).items():
+            costs[kind] = self.costs.images(kind, share)
+        by_path = np.array([sum(costs[kind] for kind in path) for path in candidate.paths])
+        return np.asarray(by_path[candidate.choice].mean(axis=0))
 
     def _shares(self, candidate: Candidate, choice: Ints) -> Mapping[LookKind, float]:
         """The share of photos that get a look of each kind."""
