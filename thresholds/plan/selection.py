@@ -76,6 +76,43 @@ def select(
     return _certified(study, front, goal, held_out)
 
 
+def selection_of(
+    study: Study,
+    front: Sequence[OperatingPoint],
+    point: OperatingPoint,
+    goal: Goal,
+    held_out: Ints,
+) -> Selection:
+    """The selection of one point of the front, whatever the goal allows."""
+    limit = _loss_limit(study, front)
+    return Selection(point, _held_out_result(study, point.candidate, goal, held_out, limit=limit))
+
+
+def best_estimate(front: Sequence[OperatingPoint], goal: Goal) -> OperatingPoint | None:
+    """The cheapest point that is estimated to lose no more than the goal allows; None where there
+    is none, or the goal does not limit the loss."""
+    if goal.max_drop is None:
+        return None
+    max_drop = goal.max_drop
+    return next((point for point in front if point.change >= -max_drop), None)
+
+
+def photos_to_certify(
+    study: Study,
+    front: Sequence[OperatingPoint],
+    point: OperatingPoint,
+    goal: Goal,
+    held_out: Ints,
+) -> int | None:
+    """About how many photos a profile needs to certify that point; None where it lost more than
+    the goal allows on the held-out photos."""
+    limit = _loss_limit(study, front)
+    losses = np.clip(_losses(study, [point.candidate], held_out)[0], -limit, limit)
+    needed = photos_needed(losses, goal.max_drop or 0.0, goal.delta, (-limit, limit))
+    share = len(held_out) / len(study.sample)
+    return None if needed is None else round(needed / share)
+
+
 def is_affordable(study: Study, point: OperatingPoint, goal: Goal) -> bool:
     if goal.save is not None:
         return point.images <= 1 - goal.save + 1e-9
