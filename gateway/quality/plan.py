@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from statistics import fmean
@@ -18,12 +19,13 @@ from thresholds.fusion.arrays import Ints
 from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.agreement import photo_agreement
 from thresholds.metrics.quality import METRICS, Metric, quality_of
-from thresholds.plan.bounds import BoundKind, exact_bound
-from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
+from thresholds.plan.bounds import exact_bound
+from thresholds.plan.candidates import OperatingPoint, pareto_front
 from thresholds.plan.cascade_of import cascade_of
 from thresholds.plan.cost import Costs, Traffic
 from thresholds.plan.cross_validation import CrossValidation, cross_validated
 from thresholds.plan.learning import learn, training_count
+from thresholds.plan.savings import SavingEstimate, TrafficCost, costs_by_rate, saving
 from thresholds.plan.search import (
     companion_candidates,
     flat_candidates,
@@ -37,6 +39,7 @@ from thresholds.plan.selection import (
     Selection,
     held_out_photos,
     select,
+    selection_of,
 )
 from thresholds.plan.study import Study
 from thresholds.plan.training_data import FOLDS, TrainingData, folds
@@ -73,11 +76,10 @@ class Exploration:
     points: Sequence[OperatingPoint]
     front: Sequence[OperatingPoint]
 
-    def validation(self, bound: BoundKind) -> CrossValidation:
-        """The cross-validation of all these cascades, which promises by such a bound are made
-        from."""
-        candidates = [point.candidate for point in self.points]
-        return cross_validated(self.study, candidates, held_out_only=bound == "exact")
+    @cached_property
+    def validation(self) -> CrossValidation:
+        """The cross-validation of all these cascades, which promises are made from."""
+        return cross_validated(self.study, [point.candidate for point in self.points])
 
     @property
     def references(self) -> list[OperatingPoint]:
@@ -92,15 +94,54 @@ class Exploration:
         coarsest = max(paid_paths, key=lambda path: path[-1].shape.cells)
         return flat + [point for point in seeds if point.candidate.paths[0] == coarsest]
 
+    def row(self, number: int) -> OperatingPoint:
+        """The point of the front's row of that number, counted from 1. Raises ConfigError."""
+        if not 1 <= number <= len(self.front):
+            raise ConfigError(f"--take {number}: the front has rows 1 to {len(self.front)}")
+        return self.front[number - 1]
+
+    @property
+    def cost_photos(self) -> Ints:
+        """The photos that savings are stated for: the held-out ones, or all without any."""
+        held_out = held_out_photos(self.study)
+        return held_out if len(held_out) else self.study.training.photos
+
+    def saving_of(self, point: OperatingPoint) -> SavingEstimate:
+        """The share of images that a point saves."""
+        return saving(self.study, point.candidate, self.cost_photos)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The cascade selected for a goal, and the exploration that it was selected from."""
+    """The cascade selected for a goal, and the exploration that it was selected from. `row` is the
+    number of its row in the front where that was asked for, not what the goal allows."""
 
     explored: Exploration
     goal: Goal
     picked: Selection
     cascade: Cascade
+    row: int | None = None
+
+    @property
+    def saves_nothing(self) -> bool:
+        """Whether each photo is asked about alone."""
+        return self.picked.point.candidate is self.explored.study.alone
+
+    @property
+    def promised_drop(self) -> float | None:
+        """The drop of the metric that is promised not to be exceeded; None without a promise."""
+        return _promised_drop(self.picked.held_out, self.goal, self.row)
+
+    @cached_property
+    def saving(self) -> SavingEstimate:
+        """The share of images that the cascade saves."""
+        return self.explored.saving_of(self.picked.point)
+
+    @cached_property
+    def traffic_costs(self) -> list[TrafficCost]:
+        """What a photo costs at several rates of traffic."""
+        explored = self.explored
+        return costs_by_rate(explored.study, self.picked.point.candidate, explored.cost_photos)
 
 
 def metric_of(name: str | None) -> Metric | None:
@@ -163,20 +204,23 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
     return Exploration(study, profile, points, pareto_front(points))
 
 
-def settle(explored: Exploration, goal: Goal) -> Plan:
-    """The plan for a goal. Raises ConfigError where the goal cannot be met, or where an exact bound
-    has no photos held out."""
-    if goal.bound == "exact" and goal.delta < 1 and not len(held_out_photos(explored.study)):
+def settle(explored: Exploration, goal: Goal, row: int | None = None) -> Plan:
+    """The plan for a goal, or with the cascade of that row of the front. Raises ConfigError where
+    the goal cannot be met, where there is no such row, or where an exact bound has no photos held
+    out."""
+    study = explored.study
+    if goal.bound == "exact" and goal.delta < 1 and not len(held_out_photos(study)):
         raise ConfigError("--bound exact: it needs photos that no cascade has seen; --held-out 0.4")
-    validation = explored.validation(goal.bound) if goal.delta < 1 else None
-    picked = select(explored.study, explored.front, goal, validation)
-    if picked is None:
-        raise ConfigError(_unmet(explored, goal))
-    cascade = cascade_of(explored.study, picked.point.candidate, explored.profile)
-    if picked.held_out is not None and validation is not None:
-        promise = _promise(explored, validation, picked, goal)
-        cascade = cascade.model_copy(update={"promise": promise})
-    return Plan(explored, goal, picked, cascade)
+    validation = explored.validation if goal.delta < 1 else None
+    if row is not None:
+        picked = selection_of(study, explored.row(row), goal, validation)
+    else:
+        selected = select(study, explored.front, goal, validation)
+        if selected is None:
+            raise ConfigError(_unmet(explored, goal))
+        picked = selected
+    drop = _promised_drop(picked.held_out, goal, row)
+    return Plan(explored, goal, picked, _promising_cascade(explored, picked, goal, drop), row)
 
 
 def _fit_photos(sample: Sample, options: PlanOptions) -> Ints:
@@ -199,37 +243,42 @@ def _unmet(explored: Exploration, goal: Goal) -> str:
     )
 
 
-def _promise(
-    explored: Exploration, validation: CrossValidation, picked: Selection, goal: Goal
-) -> Promise:
-    held = picked.held_out
-    assert held is not None
-    unseen = validation.at(picked.point.images)
-    candidate = explored.points[unseen.candidates[-1]].candidate
-    return Promise(
-        metric=explored.study.training.quality.metric,
-        max_drop=promised_drop(held, goal),
+def _promising_cascade(
+    explored: Exploration, picked: Selection, goal: Goal, drop: float | None
+) -> Cascade:
+    """The cascade with its promise, where there is one."""
+    study, held = explored.study, picked.held_out
+    cascade = cascade_of(study, picked.point.candidate, explored.profile)
+    if held is None or drop is None:
+        return cascade
+    promise = Promise(
+        metric=study.training.quality.metric,
+        max_drop=drop,
         delta=goal.delta,
         photos=held.photos,
-        agreement=_agreement(explored, candidate, goal.delta / len(BUDGETS)),
+        agreement=_agreement(explored, picked.point.images, goal.delta / len(BUDGETS)),
     )
+    return cascade.model_copy(update={"promise": promise})
 
 
-def promised_drop(held: HeldOutResult, goal: Goal) -> float:
+def _promised_drop(held: HeldOutResult | None, goal: Goal, row: int | None) -> float | None:
     """The drop that is promised: the goal's, or the bound of the held-out photos, rounded up."""
+    if held is None:
+        return None
     drop = goal.max_drop
-    if drop is None:
+    if drop is None or row is not None:
         drop = ceil(1e4 * max(held.bound, 0.0)) / 1e4
     return min(drop, 1.0)
 
 
-def _agreement(explored: Exploration, candidate: Candidate, delta: float) -> float:
-    """A lower bound of the mean agreement with 1x1 of a candidate that the last fold did not
-    choose, with a chance of `delta` of being wrong.
+def _agreement(explored: Exploration, budget: float, delta: float) -> float:
+    """A lower bound of the mean agreement with 1x1 of a plan within that budget, with a chance of
+    `delta` of being wrong.
 
-    It is replayed over that fold, with models of the other photos. All photos chose the budget, so
-    the caller divides the chance among all budgets.
+    The cascade that the other folds choose is replayed over the last one, with models of the other
+    folds. All photos chose the budget, so the caller divides the chance among all budgets.
     """
+    candidate = explored.points[explored.validation.best(budget, without=FOLDS - 1)].candidate
     study, sample, losses = explored.study, explored.study.sample, []
     cascade = cascade_of(study.outside_last_fold(), candidate, explored.profile)
     last_fold = np.flatnonzero(study.training.folds == FOLDS - 1)

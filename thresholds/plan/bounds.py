@@ -40,13 +40,17 @@ def bootstrap_bound(losses: Floats, delta: float) -> float:
     for the difference of two means: resamples of both sizes give the distribution of
     (mean of the fresh - mean of these) / standard error, which is skewed where few photos lose
     much. It assumes that both samples are drawn from the same photos, and enough of them that
-    resamples look like samples; it is not exact for any number.
+    resamples look like samples; it is not exact for any number. Where all lose the same, so
+    that resamples show nothing, a loss of 1 may still come as often as Clopper, Pearson (1934)
+    allow after none in n.
     """
     count = len(losses)
     fresh = check_photos(count)
     spread = losses.std(ddof=1) if count > 1 else 0.0
+    if count == 0:
+        return math.inf
     if spread == 0:
-        return float(losses.mean()) if count else math.inf
+        return float(losses.mean()) + 1 - delta ** (1 / count)
     rng, ratios = np.random.default_rng(0), list[Floats]()
     for _ in range(RESAMPLES // BLOCK):
         means, deviations = _resample(losses, count, rng)

@@ -11,8 +11,8 @@ one sample.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,59 +24,54 @@ from thresholds.plan.training_data import FOLDS
 
 
 class UnseenPhotos(NamedTuple):
-    """The loss of the metric and the images of photos (photos,), each under a candidate that was
-    chosen without it, and which candidate that is."""
+    """The loss of the metric and the images of photos (photos,), each under the candidate that the
+    other photos chose."""
 
-    photos: Ints
     losses: Floats
     images: Floats
-    candidates: Ints
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The losses and images of candidates on each photo (candidates, photos), and the splits of the
-    photos into those that choose and those that judge."""
+    """The losses and images of candidates on each photo (candidates, photos), the fold of each
+    photo, -1 for held-out ones, which never choose, and the folds that judge."""
 
     losses: Floats
     images: Floats
-    splits: Sequence[tuple[Ints, Ints]]
+    folds: Ints
+    judging_folds: tuple[int, ...] = (*range(FOLDS), -1)
+
+    @property
+    def on_held_out(self) -> CrossValidation:
+        """The same, judged by the held-out photos alone."""
+        return replace(self, judging_folds=(-1,))
 
     def at(self, budget: float) -> UnseenPhotos:
-        """The photos that judge, where the candidate of the least mean loss within that many images
-        a photo is chosen, or the cheapest where none is within."""
-        photos, candidates = list[Ints](), list[Ints]()
-        for choosing, judging in self.splits:
-            best = self._best(choosing, budget)
-            photos.append(judging)
-            candidates.append(np.full(len(judging), best))
-        rows, columns = np.concatenate(candidates), np.concatenate(photos)
-        return UnseenPhotos(columns, self.losses[rows, columns], self.images[rows, columns], rows)
+        """The photos of the folds that judge, where the best candidate within that many images a
+        photo is chosen by the others."""
+        losses, images = [np.zeros(0)], [np.zeros(0)]
+        for fold in self.judging_folds:
+            judging = self.folds == fold
+            if judging.any():
+                candidate = self.best(budget, without=fold)
+                losses.append(self.losses[candidate, judging])
+                images.append(self.images[candidate, judging])
+        return UnseenPhotos(np.concatenate(losses), np.concatenate(images))
 
-    def _best(self, choosing: Ints, budget: float) -> int:
+    def best(self, budget: float, *, without: int) -> int:
+        """The candidate of the least mean loss within that many images a photo on the photos of the
+        other folds, the cheapest of several, or the cheapest of all where none is within."""
+        choosing = (self.folds >= 0) & (self.folds != without)
         images = self.images[:, choosing].mean(axis=1)
         losses = self.losses[:, choosing].mean(axis=1)
         affordable = np.flatnonzero(images <= max(budget, images.min()) + 1e-9)
-        return int(affordable[losses[affordable].argmin()])
+        return int(affordable[np.lexsort((images[affordable], losses[affordable]))[0]])
 
 
-def cross_validated(
-    study: Study, candidates: Sequence[Candidate], *, held_out_only: bool = False
-) -> CrossValidation:
-    """The cross-validation of these candidates: on each fold in turn, and on the photos that were
-    held out, where there are any; or on those alone."""
+def cross_validated(study: Study, candidates: Sequence[Candidate]) -> CrossValidation:
+    """The cross-validation of these candidates."""
+    everyone = np.arange(len(study.sample))
     alone = study.parts(study.alone)
     losses = np.stack([alone - study.parts(candidate) for candidate in candidates])
-    images = np.stack([study.images_by_photo(candidate) for candidate in candidates])
-    splits = _splits(study.training.folds, [-1] if held_out_only else range(-1, FOLDS))
-    return CrossValidation(losses, images, splits)
-
-
-def _splits(folds: Ints, judging_folds: Iterable[int]) -> list[tuple[Ints, Ints]]:
-    splits = []
-    for fold in judging_folds:
-        judging = np.flatnonzero(folds == fold)
-        choosing = np.flatnonzero((folds >= 0) & (folds != fold))
-        if len(judging) and len(choosing):
-            splits.append((choosing, judging))
-    return splits
+    images = np.stack([study.photo_images(candidate, everyone) for candidate in candidates])
+    return CrossValidation(losses, images, study.training.folds)

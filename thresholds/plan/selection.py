@@ -82,11 +82,29 @@ def select(
         validation = None
     if goal.max_drop is None:
         affordable = [point for point in front if is_affordable(study, point, goal)]
-        return _with_promise(study, affordable[-1], goal, validation) if affordable else None
+        return selection_of(study, affordable[-1], goal, validation) if affordable else None
     if validation is None:
         good = (point for point in front if point.change >= -goal.max_drop)
         return Selection(next(good, None) or study.point(study.alone), None)
     return _certified(study, front, goal, validation)
+
+
+def best_estimate(front: Sequence[OperatingPoint], goal: Goal) -> OperatingPoint | None:
+    """The cheapest point that is estimated to lose no more than the goal allows; None where there
+    is none, or the goal does not limit the loss."""
+    if goal.max_drop is None:
+        return None
+    max_drop = goal.max_drop
+    return next((point for point in front if point.change >= -max_drop), None)
+
+
+def photos_to_certify(
+    study: Study, point: OperatingPoint, goal: Goal, validation: CrossValidation
+) -> int | None:
+    """About how many photos a profile needs to certify a plan at that point's price; None where
+    it lost more than the goal allows on photos that did not choose it."""
+    result = held_out_result(study, validation, goal, point.images)
+    return _photos_needed(study, result, goal)
 
 
 def is_affordable(study: Study, point: OperatingPoint, goal: Goal) -> bool:
@@ -100,10 +118,10 @@ def held_out_photos(study: Study) -> Ints:
     return np.flatnonzero(study.training.folds < 0)
 
 
-def _with_promise(
+def selection_of(
     study: Study, point: OperatingPoint, goal: Goal, validation: CrossValidation | None
 ) -> Selection:
-    """The selection of that point, with its result at its own price."""
+    """The selection of one point, whatever the goal allows, with its result at its own price."""
     if validation is None:
         return Selection(point, None)
     result = held_out_result(study, validation, goal, point.images)
@@ -120,19 +138,21 @@ def _certified(
     max_drop, budgets = goal.max_drop or 0.0, _budgets(front)
     results = [held_out_result(study, validation, goal, budget) for budget in budgets]
     count = certified_count([result.bound for result in results], max_drop)
-    needed = None
-    if count < len(results):
-        photos, mean, bound, _ = results[count]
-        needed = photos_needed(photos, mean, bound, max_drop)
-    share = results[0].photos / len(study.sample)
+    needed = _photos_needed(study, results[count], goal) if count < len(results) else None
     point = alone = study.point(study.alone)
     if count:
         best = [each for each in front if each.images <= budgets[count - 1] + 1e-9][-1]
         point = best if best.images < alone.images else alone
-    selection = _with_promise(study, point, goal, validation)
+    selection = selection_of(study, point, goal, validation)
     if point is not alone:
         selection = selection._replace(held_out=results[count - 1])
-    return selection._replace(photos_needed=round((needed or 0) / share))
+    return selection._replace(photos_needed=needed or 0)
+
+
+def _photos_needed(study: Study, result: HeldOutResult, goal: Goal) -> int | None:
+    needed = photos_needed(result.photos, result.drop, result.bound, goal.max_drop or 0.0)
+    share = result.photos / len(study.sample)
+    return None if needed is None else round(needed / share)
 
 
 def _budgets(front: Sequence[OperatingPoint]) -> list[float]:
@@ -144,7 +164,10 @@ def _budgets(front: Sequence[OperatingPoint]) -> list[float]:
 def held_out_result(
     study: Study, validation: CrossValidation, goal: Goal, budget: float
 ) -> HeldOutResult:
-    """The result of plans within that budget on photos that did not choose them."""
+    """The result of plans within that budget on photos that did not choose them: those held out,
+    for an exact bound, else all."""
+    if goal.bound == "exact":
+        validation = validation.on_held_out
     unseen = validation.at(budget)
     bound = _bound(study, validation, unseen.losses, goal)
     mean_loss, mean_images = float(unseen.losses.mean()), float(unseen.images.mean())
@@ -166,6 +189,6 @@ def _loss_limit(study: Study, validation: CrossValidation) -> float:
     that some budget chooses."""
     if study.training.quality.metric == "agreement":
         return 1.0
-    chosen = np.unique(np.concatenate([validation.at(budget).candidates for budget in BUDGETS]))
-    losses = validation.losses[np.ix_(chosen, study.training.photos)]
+    chosen = {validation.best(budget, without=-1) for budget in BUDGETS}
+    losses = validation.losses[np.ix_(np.array(sorted(chosen)), study.training.photos)]
     return max(float(np.abs(losses).max()), 1e-6)

@@ -494,7 +494,7 @@ class TestEvaluate:
         """Photos without an answer are reported by strategy, and left out of the cost per photo."""
         strategy = Strategy("4x4", ALONE_CASCADE)
         result = live.StrategyResult({"a": []}, billed=0.5, failed=2)
-        table = score_table(live.score_table([(strategy, result)], LabelledPhotos({}, {})))
+        table = score_table(live.score_table([(strategy, result)], LabelledPhotos({}, {}, {})))
         assert table.caption == "photos without an answer: 2 of 4x4"
         assert result.per_photo == 0.5
 
