@@ -14,8 +14,7 @@ from gateway.quality.report.figures import BLUE, GREEN, GREY, ORANGE, figure_of,
 from thresholds.plan.candidates import OperatingPoint
 
 MOST_IMAGES = 1.25
-LARGEST_LOSS = 0.25
-"""Points of more images a photo, or a larger loss, are not drawn."""
+"""Points of more images a photo are not drawn, nor those that lose more than all of the front."""
 GAP = 0.04, 0.045
 """Numbers nearer than both of these shares of the drawing would overlap."""
 
@@ -24,16 +23,15 @@ def front(plan: Plan, *, narrow: bool = False) -> Figure:
     """All cascades as dots, the front as a line with the numbers of its rows, and a ring around the
     selected cascade; `narrow` is for windows of a telephone's width."""
     metric = metric_name(plan)
-    best = [point for point in plan.explored.front if _is_drawn(point)]
-    points = [point for point in plan.explored.points if _is_drawn(point)]
+    best = _drawn(plan, plan.explored.front)
+    points = _drawn(plan, plan.explored.points)
     figure = figure_of(f"{metric} and what it costs", *((4.4, 5.0) if narrow else (9, 5.6)))
     axes = figure.subplots()
     for label, group, colour, marker in _groups(points):
         _scatter(axes, group, label, s=16, color=colour, marker=marker, alpha=0.75, linewidths=0)
     axes.plot(*_coordinates(best), color=BLUE, linewidth=1.4)
-    if _is_drawn(plan.picked.point):
-        ring = {"s": 150, "facecolors": "none", "edgecolors": "black"}
-        _scatter(axes, [plan.picked.point], "selected", **ring)
+    ring = {"s": 150, "facecolors": "none", "edgecolors": "black"}
+    _scatter(axes, _drawn(plan, [plan.picked.point]), "selected", **ring)
     axes.axhline(0, color=GREY, linewidth=0.8, linestyle="--")
     changes = [0.0, *(point.change for point in points)]
     axes.set_xlim(-0.03, MOST_IMAGES + 0.03)
@@ -51,17 +49,20 @@ def front(plan: Plan, *, narrow: bool = False) -> Figure:
 
 def left_out(plan: Plan) -> int:
     """How many cascades are outside of the drawing."""
-    return sum(not _is_drawn(point) for point in plan.explored.points)
+    points = plan.explored.points
+    return len(points) - len(_drawn(plan, points))
 
 
-def _is_drawn(point: OperatingPoint) -> bool:
-    return point.images <= MOST_IMAGES and point.change >= -LARGEST_LOSS
+def _drawn(plan: Plan, points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """Those of the points that are drawn."""
+    lowest = min(point.change for point in plan.explored.front)
+    return [point for point in points if point.images <= MOST_IMAGES and point.change >= lowest]
 
 
 def apart(plan: Plan, gap: tuple[float, float]) -> list[FrontRow]:
     """The rows whose numbers can stand at their points without overlapping: the selected one, and
     in the table's order each that is far enough from those before in cost or in quality."""
-    rows = [row for row in shown_rows(plan) if _is_drawn(row.point)]
+    rows = [row for row in shown_rows(plan) if _drawn(plan, [row.point])]
     selected = [row for row in rows if row.point is plan.picked.point]
     numbered: list[FrontRow] = []
     for row in [*selected, *rows]:

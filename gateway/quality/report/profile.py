@@ -10,6 +10,7 @@ from gateway.config.errors import ConfigError
 from gateway.quality.canvas_probe import advice
 from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.next_step import after_profile
+from gateway.quality.plan_summary import percent
 from gateway.quality.report import figures, page
 from gateway.quality.report.contact_sheet import sheet_parts
 from gateway.quality.report.page import FigureImage, PageCommand, PageSection, PageTable, picture
@@ -73,10 +74,10 @@ def conclusion(profile: Profile, grid: AtShape | None) -> str:
         return f"{profile.photos} photos were asked about alone only, which saves nothing."
     alone = next(at for at in profile.shapes if at.shape == ALONE)
     metric = "agreement" if grid.ap50 is None else "AP50"
+    saved = percent(1 - 1 / grid.shape.cells)
     return (
-        f"Without a cascade, {grid.shape} for every photo saves {1 - 1 / grid.shape.cells:.0%} of "
-        f"the images in full canvases and changes {metric} by {_change(grid, alone):+.3f}, on "
-        f"{profile.photos} photos."
+        f"Without a cascade, {grid.shape} for every photo saves {saved} of the images in full "
+        f"canvases and changes {metric} by {_change(grid, alone):+.3f}, on {profile.photos} photos."
     )
 
 

@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from gateway.quality.next_step import PlanFiles, shortfall
-from gateway.quality.plan import Exploration, settle
 from gateway.quality.report import page as report
 from gateway.quality.report.contact_sheet import ContactSheet, SheetLegend, SheetPhoto
 from gateway.quality.report.page import PageCommand, PageSection, PageTable
@@ -17,12 +16,8 @@ from gateway.quality.report.plan import show
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection
 from tests.support.browser import WINDOWS, Window, chromium, opened
-from tests.support.studies import study_of
-from thresholds.plan.candidates import pareto_front
-from thresholds.plan.search import flat_candidates, gated_candidates
+from tests.support.plans import plan_of
 from thresholds.plan.selection import Goal
-from thresholds.profile.profile import profile_of_sample
-from thresholds.testing import synthetic_sample
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -93,12 +88,7 @@ def parts_page(file: Path) -> Path:
 
 def plan_page(file: Path) -> Path:
     """The page of a plan over made-up answers, its photos gone."""
-    study = study_of(synthetic_sample(120), held_out=50)
-    candidates = [*flat_candidates(study), *gated_candidates(study)]
-    points = [study.point(candidate) for candidate in candidates]
-    profile = profile_of_sample(study.sample)
-    explored = Exploration(study, profile, points, pareto_front(points))
-    plan = settle(explored, Goal(max_drop=0.02))
+    plan = plan_of(Goal(max_drop=0.02))
     return show(plan, shortfall(plan), PlanFiles(file.parent, Path("cascade.json")), file)
 
 

@@ -133,7 +133,7 @@ class TestShow:
         text = page.read_text()
         assert text.count("<img") == len(names)
         assert "Profile of here" in text
-        assert "Without a cascade, 2x2 for every photo saves 75% of the images" in text
+        assert "Without a cascade, 2x2 for every photo saves 75 % of the images" in text
         assert "A plan finds the cheapest cascade" in text
         assert f"imgrid plan {page.parent.parent} --max-drop 0.02 --report plan.html" in text
         headings = re.findall(r"<h2>(.*?)</h2>", text.partition("<details>")[0])
