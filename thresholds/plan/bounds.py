@@ -18,8 +18,8 @@ CHECK_SHARE = 1 / 3
 """A promise can be checked: it is about the mean loss of any fresh sample of at least this share of
 the photos that it was made from."""
 RESAMPLES = 2000
-BLOCK = 250
-"""Resamples that are drawn at once: more take memory, fewer take time."""
+LEAST_DEVIATION = 1e-3
+"""Resamples deviate by at least this share of what the photos do: some draw one photo only."""
 BET_CAP = 0.75
 """The largest bet, as a share of the one that could lose everything."""
 
@@ -32,37 +32,32 @@ def check_photos(count: int) -> int:
     return max(round(CHECK_SHARE * count), 1)
 
 
-def bootstrap_bound(losses: Floats, delta: float) -> float:
-    """The upper prediction bound, at level 1 - `delta`, of the mean loss of a fresh sample of
-    `check_photos(n)` photos, from losses (n,).
+def bootstrap_bounds(losses: Floats, delta: float) -> Floats:
+    """Upper prediction bounds (k,), at level 1 - `delta`, of the mean losses of a fresh sample of
+    `check_photos(n)` photos, from the losses (k, n) of k plans.
 
     The bootstrap-t of Efron, Tibshirani, "An introduction to the bootstrap" (1993), chapter 12.5,
     for the difference of two means: resamples of both sizes give the distribution of
-    (mean of the fresh - mean of these) / standard error, which is skewed where few photos lose
+    (mean of the fresh - mean of these) / standard deviation, which is skewed where few photos lose
     much. It assumes that both samples are drawn from the same photos, and enough of them that
-    resamples look like samples; it is not exact for any number. Where all lose the same, so
-    that resamples show nothing, a loss of 1 may still come as often as Clopper, Pearson (1934)
-    allow after none in n.
+    resamples look like samples; it is not exact for any number. Where all lose the same, so that
+    resamples show nothing, a loss of 1 may still come as often as Clopper, Pearson (1934) allow
+    after none in n.
     """
-    count = len(losses)
-    fresh = check_photos(count)
-    spread = losses.std(ddof=1) if count > 1 else 0.0
+    count = losses.shape[1]
     if count == 0:
-        return math.inf
-    if spread == 0:
-        return float(losses.mean()) + 1 - delta ** (1 / count)
-    rng, ratios = np.random.default_rng(0), list[Floats]()
-    for _ in range(RESAMPLES // BLOCK):
-        means, deviations = _resample(losses, count, rng)
-        fresh_means, _ = _resample(losses, fresh, rng)
-        ratios.append((fresh_means - means) / np.maximum(deviations, 1e-3 * spread))
-    return float(losses.mean() + spread * np.quantile(np.concatenate(ratios), 1 - delta))
-
-
-def _resample(losses: Floats, size: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """The means and standard deviations (BLOCK,) of resamples of that size."""
-    drawn = losses[rng.integers(0, len(losses), (BLOCK, size))]
-    return drawn.mean(axis=1), drawn.std(axis=1, ddof=1) if size > 1 else np.ones(BLOCK)
+        return np.full(len(losses), math.inf)
+    means, spreads = losses.mean(axis=1), losses.std(axis=1)
+    rng, chances = np.random.default_rng(0), np.full(count, 1 / count)
+    resamples = rng.multinomial(count, chances, RESAMPLES) / count
+    fresh = check_photos(count)
+    fresh_means = rng.multinomial(fresh, chances, RESAMPLES) / fresh @ losses.T
+    resampled_means = resamples @ losses.T
+    squares = resamples @ (losses**2).T - resampled_means**2
+    deviations = np.maximum(np.sqrt(np.maximum(squares, 0.0)), LEAST_DEVIATION * spreads)
+    ratios = (fresh_means - resampled_means) / np.maximum(deviations, 1e-12)
+    bounds = means + spreads * np.quantile(ratios, 1 - delta, axis=0)
+    return np.asarray(np.where(spreads > 1e-12, bounds, means + 1 - delta ** (1 / count)))
 
 
 def p_value(losses: Floats, max_mean: float, loss_range: Range) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from thresholds.fusion.arrays import Floats, Ints
 from thresholds.plan.bounds import (
     BoundKind,
-    bootstrap_bound,
+    bootstrap_bounds,
     certified_count,
     exact_bound,
     photos_needed,
@@ -103,7 +103,7 @@ def photos_to_certify(
 ) -> int | None:
     """About how many photos a profile needs to certify a plan at that point's price; None where
     it lost more than the goal allows on photos that did not choose it."""
-    result = held_out_result(study, validation, goal, point.images)
+    (result,) = held_out_results(study, validation, goal, [point.images])
     return _photos_needed(study, result, goal)
 
 
@@ -124,7 +124,7 @@ def selection_of(
     """The selection of one point, whatever the goal allows, with its result at its own price."""
     if validation is None:
         return Selection(point, None)
-    result = held_out_result(study, validation, goal, point.images)
+    (result,) = held_out_results(study, validation, goal, [point.images])
     if point.candidate is study.alone:  # it loses nothing against itself
         result = result._replace(drop=0.0, bound=0.0, images=point.images)
     return Selection(point, result)
@@ -136,7 +136,7 @@ def _certified(
     """The best point within the last budget that passes, where budgets are tested from the dearest
     on until one fails."""
     max_drop, budgets = goal.max_drop or 0.0, _budgets(front)
-    results = [held_out_result(study, validation, goal, budget) for budget in budgets]
+    results = held_out_results(study, validation, goal, budgets)
     count = certified_count([result.bound for result in results], max_drop)
     needed = _photos_needed(study, results[count], goal) if count < len(results) else None
     point = alone = study.point(study.alone)
@@ -161,25 +161,31 @@ def _budgets(front: Sequence[OperatingPoint]) -> list[float]:
     return [budget for budget in BUDGETS if budget > cheapest] + [cheapest]
 
 
-def held_out_result(
-    study: Study, validation: CrossValidation, goal: Goal, budget: float
-) -> HeldOutResult:
-    """The result of plans within that budget on photos that did not choose them: those held out,
+def held_out_results(
+    study: Study, validation: CrossValidation, goal: Goal, budgets: Sequence[float]
+) -> list[HeldOutResult]:
+    """The results of plans within each budget on photos that did not choose them: those held out,
     for an exact bound, else all."""
     if goal.bound == "exact":
         validation = validation.on_held_out
-    unseen = validation.at(budget)
-    bound = _bound(study, validation, unseen.losses, goal)
-    mean_loss, mean_images = float(unseen.losses.mean()), float(unseen.images.mean())
-    return HeldOutResult(len(unseen.losses), mean_loss, bound, mean_images)
+    unseen = [validation.at(budget) for budget in budgets]
+    losses = np.stack([each.losses for each in unseen])
+    bounds = _bounds(study, validation, losses, goal)
+    results = []
+    for each, bound in zip(unseen, bounds, strict=True):
+        mean_loss, mean_images = float(each.losses.mean()), float(each.images.mean())
+        results.append(HeldOutResult(len(each.losses), mean_loss, float(bound), mean_images))
+    return results
 
 
-def _bound(study: Study, validation: CrossValidation, losses: Floats, goal: Goal) -> float:
+def _bounds(study: Study, validation: CrossValidation, losses: Floats, goal: Goal) -> Floats:
+    """The upper bound (budgets,) of the mean of each row of losses (budgets, photos)."""
     if goal.bound == "bootstrap":
-        return bootstrap_bound(losses, goal.delta)
+        return bootstrap_bounds(losses, goal.delta)
     limit = _loss_limit(study, validation)
-    shuffled = np.random.default_rng(0).permutation(losses)
-    return exact_bound(np.clip(shuffled, -limit, limit), goal.delta, (-limit, limit))
+    shuffled = np.random.default_rng(0).permutation(losses.shape[1])
+    clipped = np.clip(losses[:, shuffled], -limit, limit)
+    return np.array([exact_bound(row, goal.delta, (-limit, limit)) for row in clipped])
 
 
 def _loss_limit(study: Study, validation: CrossValidation) -> float:

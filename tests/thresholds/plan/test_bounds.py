@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thresholds.fusion.arrays import Floats
 from thresholds.plan.bounds import (
-    bootstrap_bound,
+    bootstrap_bounds,
     certified_count,
     check_photos,
     exact_bound,
@@ -90,6 +90,11 @@ def test_certification_ends_at_the_first_failure() -> None:
 
 
 # -- the bootstrap's
+
+
+def bootstrap_bound(losses: Floats, delta: float) -> float:
+    """The bound for one plan."""
+    return float(bootstrap_bounds(losses[None], delta)[0])
 
 
 @pytest.mark.parametrize("sampler", [small, both_ways, skewed])
@@ -189,6 +194,14 @@ def test_photos_needed_grow_with_the_square_of_the_distance() -> None:
     assert photos_needed(100, 0.0, 0.04, 0.04) == 100
     assert photos_needed(100, 0.0, 0.04, 0.02) == 400
     assert photos_needed(100, 0.02, 0.04, 0.02) is None
+
+
+@given(st.integers(1, 5), st.integers(2, 60))
+def test_plans_are_bounded_each_by_its_own_losses(plans: int, photos: int) -> None:
+    """The bounds of several plans are those of each alone."""
+    losses = np.random.default_rng(plans).normal(0.0, 1.0, (plans, photos))
+    alone = [bootstrap_bound(row, 0.1) for row in losses]
+    assert bootstrap_bounds(losses, 0.1) == pytest.approx(alone)
 
 
 def test_four_times_the_photos_halve_the_distance() -> None:
