@@ -7,7 +7,7 @@ SHARED ?= ../shared
 JS     := tests/js
 
 .DEFAULT_GOAL := help
-.PHONY: help install redis javascript demo run test unit coverage lint bench grade overload quality chaos soak clean
+.PHONY: help install redis javascript browser demo run test unit coverage lint bench grade overload quality chaos soak clean
 
 MINUTES ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -62,6 +62,18 @@ $(JS)/node_modules/.ready: $(JS)/package-lock.json
 	  touch $@; \
 	fi
 
+# Without one its tests are skipped, and pytest says so.
+browser: ## a Chromium for the tests of pages, where this machine has none
+	@for name in chromium chromium-browser google-chrome; do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	if command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || [ -n "$(SUDO)" ]; }; then \
+	  echo 'installing chromium, which some tests need'; \
+	  get='$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0'; \
+	  install='install -y --no-install-recommends'; \
+	  $$get $$install chromium >/dev/null || { $$get update && $$get $$install chromium >/dev/null; } || true; \
+	fi; \
+	for name in chromium chromium-browser google-chrome; do if command -v $$name >/dev/null; then exit 0; fi; done; \
+	echo 'There is no Chromium on this machine: tests of pages in a browser will be skipped.' >&2
+
 # Without PHOTOS and MODEL: text on drawn signs, and drawn things on tables; where sample photos and a detector lie
 # beside, objects on those as well.
 ifdef PHOTOS
@@ -82,13 +94,13 @@ run: install ## start the gateway as imgrid.yaml says
 # A process a core, and one more. Compiled modules are kept, or every process would compile them all again.
 PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-test: install redis javascript ## the tests
+test: install redis javascript browser ## the tests
 	$(PYTEST)
 
 unit: install ## the quick tests that need neither Redis nor an SDK: see CONTRIBUTING.md for their time
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -m unit
 
-coverage: install redis javascript ## the tests, and which lines and branches they do not reach: bench-out/coverage
+coverage: install redis javascript browser ## the tests, and which lines and branches they do not reach: bench-out/coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:bench-out/coverage
 
 lint: install ## lint, format and types

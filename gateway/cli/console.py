@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -16,6 +16,7 @@ from gateway.config.errors import ConfigError
 if TYPE_CHECKING:
     from gateway.config.settings import Settings
     from gateway.core.model import Route
+    from gateway.quality.next_step import NextStep
     from gateway.wiring.routes import Routing
 
 out = Console(emoji=False, highlight=False, soft_wrap=True)
@@ -30,6 +31,7 @@ ConfigFile = Annotated[
     ),
 ]
 Command = TypeVar("Command", bound=Callable[..., Any])
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 
 
@@ -39,6 +41,33 @@ def paragraph_help(command: Command) -> Command:
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     command.__doc__ = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     return command
+
+
+def print_next_step(step: NextStep, console: Console) -> None:
+    """Says what to do next; the command stands on a line of its own, to be copied."""
+    from rich.markup import escape
+
+    console.print(f"next: {escape(step.text)}:\n  [bold]{escape(step.command)}[/]")
+
+
+def command_words(context: typer.Context, leave_out: Collection[str] = ()) -> list[str]:
+    """The words of the command after its name, as they were given; without parameters of those
+    names."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name in leave_out:
+            continue
+        value = context.params[name]
+        if isinstance(value, bool):
+            words += [parameter.opts[0] if value else parameter.secondary_opts[0]]
+            continue
+        is_argument = parameter.param_type_name == "argument"
+        option = [] if is_argument else [max(parameter.opts, key=len)]
+        for each in value if isinstance(value, list | tuple) else [value]:
+            words += [*option, str(each)]
+    return words
 
 
 def read(file: Path, *, listen: str | None = None) -> Settings:

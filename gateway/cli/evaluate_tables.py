@@ -39,7 +39,7 @@ def score_table(scores: ScoreTable) -> Table:
 
 def paths_table(strategies: Sequence[Strategy], replays: Sequence[Replay]) -> Table:
     """The share of photos by path, the commonest first, for cascades of several stages."""
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(title="the stages that photos went through", box=SIMPLE_HEAD)
     table.add_column("cascade", overflow="fold")
     table.add_column("asked at", overflow="fold")
     table.add_column("photos", justify="right", no_wrap=True)
@@ -54,7 +54,7 @@ def paths_table(strategies: Sequence[Strategy], replays: Sequence[Replay]) -> Ta
 
 def delay_table(results: Sequence[QualityResult]) -> Table:
     """How long clients waited for an answer, and the errors that others got instead."""
-    table = Table(box=SIMPLE_HEAD)
+    table = Table(title="how long clients waited", box=SIMPLE_HEAD)
     table.add_column("quality")
     for column in ("answered", "p50 ms", "p99 ms"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gateway.cli.console import out
+from gateway.cli.console import Force, command_words, out, print_next_step
 from gateway.config.errors import ConfigError
+
+BoundKind = Literal["bootstrap", "exact"]
+"""As in `thresholds.plan.bounds`, which takes long to import."""
+HELD_OUT_FOR_EXACT = 0.4
 
 
 def plan(
+    context: typer.Context,
     profiles: Annotated[
         list[Path],
         typer.Argument(
@@ -27,6 +32,12 @@ def plan(
     budget_usd: Annotated[
         float | None, typer.Option(min=0, help="… or spend at most so much a month.")
     ] = None,
+    take: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="ROW", help="Take this row of the front, whatever the goal allows."
+        ),
+    ] = None,
     photos_per_month: Annotated[
         float, typer.Option(min=1, help="What prices are told for.")
     ] = 1_000_000,
@@ -40,12 +51,22 @@ def plan(
             min=0.001, max=1, help="How often a promise may be wrong; 1: none, estimates decide."
         ),
     ] = 0.1,
-    held_out: Annotated[
-        float,
+    bound: Annotated[
+        BoundKind,
         typer.Option(
-            min=0.1, max=0.9, help="Share of the photos that only the promise is made from."
+            help="What a promise is made by: bootstrap is sharp, and for some hundred photos; "
+            "exact holds for any number."
         ),
-    ] = 0.4,
+    ] = "bootstrap",
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of the photos that only the promise is made from: none for bootstrap, "
+            "which cross-validates, and 0.4 for exact.",
+        ),
+    ] = None,
     companion: Annotated[
         bool, typer.Option(help="Fuse the companion's answers, where they were profiled.")
     ] = True,
@@ -61,8 +82,7 @@ def plan(
     seed: Annotated[
         int,
         typer.Option(
-            help="Which photos are held out. Trying several until one promises enough voids the "
-            "promise."
+            help="How photos are split. Trying several until one promises enough voids the promise."
         ),
     ] = 0,
     out_file: Annotated[Path, typer.Option("--out", help="The cascade file to write.")] = Path(
@@ -70,48 +90,86 @@ def plan(
     ),
     page: Annotated[
         Path | None,
-        typer.Option("--report", help="A page to write, with the front drawn and all options."),
+        typer.Option(
+            "--report",
+            help="A page to write: what to do, the front drawn, and the photos that lose most.",
+        ),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Find the cheapest cascade for a quality, over a profile's stored answers: nobody is asked,
     nothing is paid.
 
     It tries shapes, rules, thresholds, fusing and asking again by what a model foresees to be
-    gained. The promise is statistical: some photos are held out, and what they say has a chance of
-    at most --delta of being wrong.
+    gained. The promise is statistical: it is made from each photo by a plan that has not seen it,
+    and has a chance of at most --delta of being wrong.
     """
     from rich.progress import TimeElapsedColumn
 
     from gateway.quality.report.page import need
 
     need("sklearn")
-    from gateway.cli.plan_table import plan_table, verdict_lines
+    from gateway.cli.plan_table import front_table, reference_table, sentence_lines, traffic_table
     from gateway.cli.progress import Bars
     from gateway.quality import plan as planning
+    from gateway.quality.next_step import PlanFiles, after_plan, shortfall
+    from gateway.quality.plan_summary import verdict
     from thresholds import cascade as cascades
     from thresholds.made_with import made_with_in
     from thresholds.plan.cost import Traffic
     from thresholds.plan.selection import Goal
 
-    if sum(goal is not None for goal in (max_drop, save, budget_usd)) != 1:
-        raise ConfigError(
-            "give one of --max-drop, --save and --budget-usd: what to lose at most, or what to pay"
-        )
-    goal = Goal(max_drop, save, budget_usd, photos_per_month, delta)
+    _check_goal(max_drop, save, budget_usd, take)
+    _check_out(out_file, force=force)
+    goal = Goal(max_drop, save, budget_usd, photos_per_month, delta, bound)
     traffic = Traffic(photos_per_second, max_wait_ms / 1000)
     options = planning.PlanOptions(
-        planning.metric_of(metric), held_out if delta < 1 else 0.0, traffic, seed
+        planning.metric_of(metric), _held_out(held_out, bound, delta), traffic, seed
     )
     sample, floor = planning.read(profiles, companion=companion)
     explored = planning.explore(sample, floor, options, Bars(out, TimeElapsedColumn))
-    result = planning.settle(explored, goal)
-    out.print(plan_table(result))
-    out.print(verdict_lines(result))
+    result = planning.settle(explored, goal, take)
+    missing = shortfall(result)
+    out.print(reference_table(result), front_table(result), traffic_table(result))
+    out.print(sentence_lines(verdict(result, missing)))
     made_with = made_with_in(profiles[0])
     cascades.save(result.cascade.model_copy(update={"made_with": made_with}), out_file)
     out.print(f"wrote {out_file}; use it in a route as  [bold]cascade: {out_file}[/]")
+    words = command_words(context, leave_out={"force", "delta"})
+    files = PlanFiles(profiles[0], out_file, words)
+    print_next_step(after_plan(result, missing, files), out)
     if page is not None:
         need("matplotlib")
         from gateway.quality.report.plan import show
 
-        out.print(f"page: [bold]{show(result, page)}[/]")
+        out.print(f"page: [bold]{show(result, missing, files, page)}[/]")
+
+
+def _held_out(share: float | None, bound: BoundKind, delta: float) -> float:
+    """The share of photos to hold out: none where nothing is promised."""
+    if delta >= 1:
+        return 0.0
+    if share is None:
+        return HELD_OUT_FOR_EXACT if bound == "exact" else 0.0
+    return share
+
+
+def _check_goal(
+    max_drop: float | None, save: float | None, budget_usd: float | None, take: int | None
+) -> None:
+    """Raises ConfigError where there is not one goal; a row that is taken needs none."""
+    count = sum(goal is not None for goal in (max_drop, save, budget_usd))
+    if count > 1 or (count == 0 and take is None):
+        raise ConfigError(
+            "give one of --max-drop, --save and --budget-usd: what to lose at most, or what to "
+            "pay; or --take and the number of a row"
+        )
+
+
+def _check_out(file: Path, *, force: bool) -> None:
+    """Raises ConfigError where the file would be overwritten unasked, before any work is done."""
+    if file.exists() and not force:
+        raise ConfigError(
+            f"--out {file}: is there already, and a gateway may be using it; name another file "
+            "(--out other.json), or add --force to overwrite it"
+        )

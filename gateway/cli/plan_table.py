@@ -1,58 +1,66 @@
-"""A plan on the console: the front, and what was selected from it."""
+"""A plan on the console: the front, what was selected from it, and what that saves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gateway.quality.plan import Plan
-from gateway.quality.plan_summary import PlanSentence, cells, metric_name, verdict
-from thresholds.plan.candidates import OperatingPoint
-from thresholds.plan.selection import held_out_photos
-from thresholds.plan.study import Study
+from gateway.quality.plan_summary import (
+    PlanSentence,
+    cells,
+    front_title,
+    metric_name,
+    shown_rows,
+    traffic_rows,
+    traffic_title,
+)
 
-MOST_ROWS = 16
 
-
-def plan_table(plan: Plan) -> Table:
-    """The references and the front, thinned out. It fits 80 columns."""
-    explored, picked = plan.explored, plan.picked.point
-    table = Table(title=_title(explored.study), box=SIMPLE_HEAD)
-    table.add_column("cascade", overflow="fold")
-    for column in ("images", "saved", metric_name(plan), "change"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for point in explored.references:
-        table.add_row(*cells(point), style="dim")
-    table.add_section()
-    for point in _thinned(explored.front, picked):
-        table.add_row(*cells(point), style="bold" if point is picked else None)
+def reference_table(plan: Plan) -> Table:
+    """Flat grids and the seed paper's cascades. It fits 80 columns."""
+    table = _table(plan, "what the front is held against")
+    for point in plan.explored.references:
+        table.add_row("", *cells(point), style="dim")
     return table
 
 
-def _title(study: Study) -> str:
-    fit, held_out = len(study.training.photos), len(held_out_photos(study))
-    return f"estimated on {fit} photos, cross-fitted" + (
-        f"; {held_out} held out" if held_out else ""
-    )
+def front_table(plan: Plan) -> Table:
+    """The front, thinned out; the selected row is bold. It fits 80 columns."""
+    rows, count = shown_rows(plan), len(plan.explored.front)
+    part = f"{len(rows)} of its {count} rows" if len(rows) < count else f"{count} rows"
+    table = _table(plan, f"the front, {part}: {front_title(plan)}")
+    for number, point in rows:
+        style = "bold" if point is plan.picked.point else None
+        table.add_row(str(number), *cells(point), style=style)
+    table.caption = "take another row with --take and its number"
+    return table
 
 
-def _thinned(points: Sequence[OperatingPoint], picked: OperatingPoint) -> list[OperatingPoint]:
-    """At most `MOST_ROWS` points, evenly spaced by cost, with both ends, and the selected one."""
-    if len(points) <= MOST_ROWS:
-        return list(points)
-    costs = np.array([point.images for point in points])
-    indices = {index for index, point in enumerate(points) if point is picked}
-    for cost in np.linspace(costs[0], costs[-1], MOST_ROWS):
-        indices.add(int(np.abs(costs - cost).argmin()))
-    return [points[index] for index in sorted(indices)]
+def _table(plan: Plan, title: str) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, width=78)
+    table.add_column("row", justify="right", no_wrap=True, min_width=3)
+    table.add_column("cascade", overflow="fold", ratio=1)
+    for column in ("images", "saved", metric_name(plan), "change"):
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
 
 
-def verdict_lines(plan: Plan) -> str:
-    """The sentences on what was selected, one a line, with rich's markup."""
-    return "\n".join(map(_marked_up, verdict(plan)))
+def traffic_table(plan: Plan) -> Table:
+    """What the selected cascade saves at several rates of traffic."""
+    table = Table(title=traffic_title(plan), box=SIMPLE_HEAD)
+    for column in ("photos a second", "images a photo", "saved"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in traffic_rows(plan):
+        table.add_row(*row)
+    return table
+
+
+def sentence_lines(sentences: Sequence[PlanSentence]) -> str:
+    """The sentences, one a line, with rich's markup."""
+    return "\n".join(map(_marked_up, sentences))
 
 
 def _marked_up(sentence: PlanSentence) -> str:

@@ -10,8 +10,10 @@ import typer
 from gateway.cli.console import (
     ConfigFile,
     Yes,
+    command_words,
     out,
     paragraph_help,
+    print_next_step,
     read_routing,
     route_of,
 )
@@ -25,7 +27,16 @@ app = typer.Typer(invoke_without_command=True)
 
 SHAPES = "1x1,2x1,2x2,3x2,3x3,4x3,4x4,5x5"
 GROUP_SHAPES = "4x3,3x3,3x2,2x2,2x1"
-BOX_OPTIONS = "truth", "cascade", "companion", "floor", "factor", "deviations", "probe"
+BOX_OPTIONS = (
+    "truth",
+    "cascade",
+    "companion",
+    "floor",
+    "factor",
+    "deviations",
+    "probe",
+    "max_drop",
+)
 GROUP_OPTIONS = "recall", "positive", "rate", "labels"
 """Options of `profile` that are for tasks of one kind."""
 
@@ -111,6 +122,15 @@ def profile(
             help="Ask about some of them in canvases of several sizes, too: which is enough?",
         ),
     ] = False,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=1,
+            help="The loss that a plan is to promise: how many photos that takes is told before "
+            "anything is paid.",
+        ),
+    ] = None,
     yes: Yes = False,
     config: ConfigFile = DEFAULT_FILE,
 ) -> None:
@@ -133,9 +153,11 @@ def profile(
         run_profile,
     )
     from gateway.quality.errors import QuoteDeclined
+    from gateway.quality.next_step import after_profile
     from gateway.quality.profile import ProfileOptions, parse_shapes
     from gateway.quality.profile_groups import GroupProfileOptions
     from providers.detection import BOXED
+    from thresholds.plan.sample_size import DEFAULT_DROP
 
     routing = read_routing(config)
     profiled = route_of(routing, route)
@@ -161,7 +183,14 @@ def profile(
                 console=out,
             )
             return
-        options = ProfileOptions(parse_shapes(shapes or SHAPES), groupings, floor, companion, probe)
+        options = ProfileOptions(
+            parse_shapes(shapes or SHAPES),
+            groupings,
+            floor,
+            companion,
+            probe,
+            tuple(command_words(context, leave_out={"yes", "probe", "max_drop"})),
+        )
         cascades = list(map(parse_shapes, cascade)) or [default_cascade(options.shapes)]
         result = run_profile(
             routing,
@@ -169,6 +198,7 @@ def profile(
             (photos, truth),
             options,
             folder=out_dir,
+            max_drop=max_drop or DEFAULT_DROP,
             confirmed=yes,
             console=out,
         )
@@ -178,6 +208,7 @@ def profile(
     for cascade_shapes in cascades:
         file = result.write_cascade(cascade_shapes, factor=factor, deviations=deviations)
         print_cascade(file, out)
+    print_next_step(after_profile(out_dir, max_drop or DEFAULT_DROP), out)
 
 
 def _label_names(text: str) -> tuple[str, ...]:
@@ -191,7 +222,7 @@ def _check_options(context: typer.Context, route: Route, *, boxed: bool) -> None
     for name in GROUP_OPTIONS if boxed else BOX_OPTIONS:
         source = context.get_parameter_source(name)
         if source and source.name == "COMMANDLINE":
-            misplaced.append(f"--{name}")
+            misplaced.append(f"--{name.replace('_', '-')}")
     if misplaced:
         kind = "moderation and labels" if boxed else "tasks with boxes"
         raise ConfigError(

@@ -16,7 +16,9 @@ from gateway.quality.collect.photos import LabelledPhotos, read_photos
 from gateway.quality.profile import ProfileOptions, ProfileResult
 from gateway.quality.profile_groups import GroupProfileOptions
 from gateway.wiring.routes import Routing
+from providers.prices import Price
 from thresholds.plan.recall import positives_needed
+from thresholds.plan.sample_size import photos_for_promise
 from thresholds.shape import ALONE, Shape
 
 
@@ -27,15 +29,20 @@ def run_profile(
     options: ProfileOptions,
     *,
     folder: Path,
+    max_drop: float,
     confirmed: bool,
     console: Console,
 ) -> ProfileResult:
     """Profiles a route of a task with boxes, and prints what was measured. `photos` are folders
-    and their truths."""
+    and their truths. First it says how many photos a promise to lose no more than `max_drop`
+    takes."""
+    read = _read_photos(*photos, console)
+    price = routing.providers[route.provider].about.price_of(route.task)
+    console.print(promise_outlook(len(read.photos), options.images_per_photo, max_drop, price))
     result = profile.run(
         routing,
         route,
-        _read_photos(*photos, console),
+        read,
         options,
         folder=folder,
         confirm=confirmation(console, confirmed=confirmed),
@@ -45,6 +52,20 @@ def run_profile(
     if (probe := result.profile.probe) is not None:
         console.print(probe_table(probe), canvas_probe.advice(probe, result.canvas_px))
     return result
+
+
+def promise_outlook(photos: int, images_per_photo: float, max_drop: float, price: Price) -> str:
+    """How many photos a promise is likely to need, and what those cost that are not here."""
+    needed = photos_for_promise(max_drop)
+    start = f"a promise of at most {max_drop:g} lost takes about {needed:,} photos"
+    if needed <= photos:
+        return f"{start}; here are {photos:,}"
+    images = (needed - photos) * images_per_photo
+    usd = f", {images * price.usd_per_image:,.2f} USD" if price.usd_per_image else ""
+    return (
+        f"{start}, and here are {photos:,}: {needed - photos:,} more would cost about "
+        f"{images:,.0f} images{usd}. They can be added later; nothing is paid for twice"
+    )
 
 
 def run_group_profile(

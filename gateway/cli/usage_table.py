@@ -13,7 +13,7 @@ from gateway.store.ledger import NO_DAY
 
 def usage_table(days: Mapping[str, Mapping[str, Account]]) -> Table:
     """What was answered, billed and paid, by day (UTC) and tenant. It fits 80 columns."""
-    table = Table()
+    table = Table(title="photos and images by tenant")
     table.add_column("day")
     table.add_column("tenant", overflow="fold")
     for column in ("photos", "answered", "billed", "maybe", "USD"):

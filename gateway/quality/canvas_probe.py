@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.core.model import Route, Size
 from gateway.quality.collect.answer_store import AnswerStore, answers_by_shape
 from gateway.quality.collect.purchase import Purchase
-from gateway.quality.collect.questions import questions
+from gateway.quality.collect.questions import questions_by_batch
 from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
 from providers.base import About, Picture, Provider
@@ -74,13 +74,18 @@ def _within_limits(canvas: Canvas, about: About) -> bool:
 
 
 def purchases(
-    routing: Routing, route: Route, sizes: Mapping[str, Size], folder: Path, *, probe: bool
+    routing: Routing,
+    route: Route,
+    batches: Sequence[Mapping[str, Size]],
+    folder: Path,
+    *,
+    probe: bool,
 ) -> list[Purchase]:
-    """A purchase for each canvas size, with its answers in a folder below `folder`. Without
-    `probe`, only those that are complete already."""
+    """A purchase for each canvas size, about the first of the photos, with its answers in a folder
+    below `folder`. Without `probe`, only those that are complete already."""
     provider = routing.providers[route.provider]
     about = provider.about.for_task(route.task)
-    canvas_questions = questions({key: sizes[key] for key in sorted(sizes)[:PHOTOS]}, [SHAPE], 1)
+    canvas_questions = questions_by_batch(_first_photos(batches), [SHAPE], 1)
     by_size = []
     for canvas in canvases(about):
         size = "x".join(map(str, canvas))
@@ -105,6 +110,15 @@ def purchases(
                 )
             )
     return by_size if probe else [purchase for purchase in by_size if not purchase.missing]
+
+
+def _first_photos(batches: Sequence[Mapping[str, Size]]) -> list[Mapping[str, Size]]:
+    """The first `PHOTOS` photos by batch and key."""
+    parts, left = list[Mapping[str, Size]](), PHOTOS
+    for batch in batches:
+        parts.append({key: batch[key] for key in sorted(batch)[:left]})
+        left -= len(parts[-1])
+    return parts
 
 
 def result(

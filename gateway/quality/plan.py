@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from statistics import fmean
@@ -18,20 +19,30 @@ from thresholds.fusion.arrays import Ints
 from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.agreement import photo_agreement
 from thresholds.metrics.quality import METRICS, Metric, quality_of
-from thresholds.plan.bounds import upper_bound
+from thresholds.plan.bounds import exact_bound
 from thresholds.plan.candidates import OperatingPoint, pareto_front
 from thresholds.plan.cascade_of import cascade_of
 from thresholds.plan.cost import Costs, Traffic
+from thresholds.plan.cross_validation import CrossValidation, cross_validated
 from thresholds.plan.learning import learn, training_count
+from thresholds.plan.savings import SavingEstimate, TrafficCost, costs_by_rate, saving
 from thresholds.plan.search import (
     companion_candidates,
     flat_candidates,
     gated_candidates,
     seed_candidates,
 )
-from thresholds.plan.selection import Goal, HeldOutResult, Selection, held_out_photos, select
+from thresholds.plan.selection import (
+    BUDGETS,
+    Goal,
+    HeldOutResult,
+    Selection,
+    held_out_photos,
+    select,
+    selection_of,
+)
 from thresholds.plan.study import Study
-from thresholds.plan.training_data import TrainingData, folds
+from thresholds.plan.training_data import FOLDS, TrainingData, folds
 from thresholds.profile.profile import FILE as PROFILE
 from thresholds.profile.profile import Profile, profile_of_sample
 from thresholds.samples.replay import replay
@@ -46,11 +57,11 @@ class PlanOptions:
     """What to plan for, beside the goal.
 
     `metric` None is AP50 where there is ground truth, else agreement. `held` is the share of photos
-    that only the promise is made from; 0 for no promise.
+    that only the promise is made from; 0 for cross-validation over all of them.
     """
 
     metric: Metric | None = None
-    held: float = 0.4
+    held: float = 0.0
     traffic: Traffic = field(default_factory=Traffic)
     seed: int = 0
 
@@ -65,6 +76,11 @@ class Exploration:
     points: Sequence[OperatingPoint]
     front: Sequence[OperatingPoint]
 
+    @cached_property
+    def validation(self) -> CrossValidation:
+        """The cross-validation of all these cascades, which promises are made from."""
+        return cross_validated(self.study, [point.candidate for point in self.points])
+
     @property
     def references(self) -> list[OperatingPoint]:
         """Each shape for all photos, and the seed paper's cascades from the coarsest shape."""
@@ -78,15 +94,54 @@ class Exploration:
         coarsest = max(paid_paths, key=lambda path: path[-1].shape.cells)
         return flat + [point for point in seeds if point.candidate.paths[0] == coarsest]
 
+    def row(self, number: int) -> OperatingPoint:
+        """The point of the front's row of that number, counted from 1. Raises ConfigError."""
+        if not 1 <= number <= len(self.front):
+            raise ConfigError(f"--take {number}: the front has rows 1 to {len(self.front)}")
+        return self.front[number - 1]
+
+    @property
+    def cost_photos(self) -> Ints:
+        """The photos that savings are stated for: the held-out ones, or all without any."""
+        held_out = held_out_photos(self.study)
+        return held_out if len(held_out) else self.study.training.photos
+
+    def saving_of(self, point: OperatingPoint) -> SavingEstimate:
+        """The share of images that a point saves."""
+        return saving(self.study, point.candidate, self.cost_photos)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """The cascade selected for a goal, and the exploration that it was selected from."""
+    """The cascade selected for a goal, and the exploration that it was selected from. `row` is the
+    number of its row in the front where that was asked for, not what the goal allows."""
 
     explored: Exploration
     goal: Goal
     picked: Selection
     cascade: Cascade
+    row: int | None = None
+
+    @property
+    def saves_nothing(self) -> bool:
+        """Whether each photo is asked about alone."""
+        return self.picked.point.candidate is self.explored.study.alone
+
+    @property
+    def promised_drop(self) -> float | None:
+        """The drop of the metric that is promised not to be exceeded; None without a promise."""
+        return _promised_drop(self.picked.held_out, self.goal, self.row)
+
+    @cached_property
+    def saving(self) -> SavingEstimate:
+        """The share of images that the cascade saves."""
+        return self.explored.saving_of(self.picked.point)
+
+    @cached_property
+    def traffic_costs(self) -> list[TrafficCost]:
+        """What a photo costs at several rates of traffic."""
+        explored = self.explored
+        return costs_by_rate(explored.study, self.picked.point.candidate, explored.cost_photos)
 
 
 def metric_of(name: str | None) -> Metric | None:
@@ -149,12 +204,23 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
     return Exploration(study, profile, points, pareto_front(points))
 
 
-def settle(explored: Exploration, goal: Goal) -> Plan:
-    """The plan for a goal. Raises ConfigError where the goal cannot be met."""
-    picked = select(explored.study, explored.front, goal, held_out_photos(explored.study))
-    if picked is None:
-        raise ConfigError(_unmet(explored, goal))
-    return Plan(explored, goal, picked, _promising_cascade(explored, picked, goal))
+def settle(explored: Exploration, goal: Goal, row: int | None = None) -> Plan:
+    """The plan for a goal, or with the cascade of that row of the front. Raises ConfigError where
+    the goal cannot be met, where there is no such row, or where an exact bound has no photos held
+    out."""
+    study = explored.study
+    if goal.bound == "exact" and goal.delta < 1 and not len(held_out_photos(study)):
+        raise ConfigError("--bound exact: it needs photos that no cascade has seen; --held-out 0.4")
+    validation = explored.validation if goal.delta < 1 else None
+    if row is not None:
+        picked = selection_of(study, explored.row(row), goal, validation)
+    else:
+        selected = select(study, explored.front, goal, validation)
+        if selected is None:
+            raise ConfigError(_unmet(explored, goal))
+        picked = selected
+    drop = _promised_drop(picked.held_out, goal, row)
+    return Plan(explored, goal, picked, _promising_cascade(explored, picked, goal, drop), row)
 
 
 def _fit_photos(sample: Sample, options: PlanOptions) -> Ints:
@@ -177,42 +243,50 @@ def _unmet(explored: Exploration, goal: Goal) -> str:
     )
 
 
-def _promising_cascade(explored: Exploration, picked: Selection, goal: Goal) -> Cascade:
+def _promising_cascade(
+    explored: Exploration, picked: Selection, goal: Goal, drop: float | None
+) -> Cascade:
     """The cascade with its promise, where there is one."""
     study, held = explored.study, picked.held_out
     cascade = cascade_of(study, picked.point.candidate, explored.profile)
-    if held is None:
+    if held is None or drop is None:
         return cascade
     promise = Promise(
         metric=study.training.quality.metric,
-        max_drop=promised_drop(held, goal),
+        max_drop=drop,
         delta=goal.delta,
         photos=held.photos,
-        agreement=_agreement(study, cascade, goal.delta / len(explored.front)),
+        agreement=_agreement(explored, picked.point.images, goal.delta / len(BUDGETS)),
     )
     return cascade.model_copy(update={"promise": promise})
 
 
-def promised_drop(held: HeldOutResult, goal: Goal) -> float:
+def _promised_drop(held: HeldOutResult | None, goal: Goal, row: int | None) -> float | None:
     """The drop that is promised: the goal's, or the bound of the held-out photos, rounded up."""
+    if held is None:
+        return None
     drop = goal.max_drop
-    if drop is None:
+    if drop is None or row is not None:
         drop = ceil(1e4 * max(held.bound, 0.0)) / 1e4
     return min(drop, 1.0)
 
 
-def _agreement(study: Study, cascade: Cascade, delta: float) -> float:
-    """A lower bound of the mean agreement with 1x1, with a chance of `delta` of being wrong.
+def _agreement(explored: Exploration, budget: float, delta: float) -> float:
+    """A lower bound of the mean agreement with 1x1 of a plan within that budget, with a chance of
+    `delta` of being wrong.
 
-    The cascade is replayed over the held-out photos. These also selected from the front, so the
-    caller divides the chance among the front's cascades.
+    The cascade that the other folds choose is replayed over the last one, with models of the other
+    folds. All photos chose the budget, so the caller divides the chance among all budgets.
     """
-    sample, losses = study.sample, []
-    for photo in np.random.default_rng(0).permutation(held_out_photos(study)):
+    candidate = explored.points[explored.validation.best(budget, without=FOLDS - 1)].candidate
+    study, sample, losses = explored.study, explored.study.sample, []
+    cascade = cascade_of(study.outside_last_fold(), candidate, explored.profile)
+    last_fold = np.flatnonzero(study.training.folds == FOLDS - 1)
+    for photo in np.random.default_rng(0).permutation(last_fold):
         alone = sample.detections(sample.look(ITSELF, 0).of_photo(photo))
         agreements = []
         for grouping in range(study.training.groupings):
             answer = replay(cascade, sample, photo, grouping).detections
             agreements.append(photo_agreement(alone, answer))
         losses.append(1 - fmean(agreements))
-    return round(max(1 - upper_bound(np.array(losses), delta, (0.0, 1.0)), 0.0), 4)
+    return round(max(1 - exact_bound(np.array(losses), delta, (0.0, 1.0)), 0.0), 4)

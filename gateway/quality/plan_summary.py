@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from gateway.quality.plan import Plan, promised_drop
+import numpy as np
+
+from gateway.quality.next_step import Shortfall
+from gateway.quality.plan import Exploration, Plan
+from thresholds.plan.bounds import check_photos
 from thresholds.plan.candidates import OperatingPoint
-from thresholds.plan.selection import HeldOutResult
+from thresholds.plan.savings import SavingEstimate
+from thresholds.plan.selection import Goal, HeldOutResult, held_out_photos
 
 METRIC_NAMES: Mapping[str, str] = {"ap50": "AP50", "map": "mAP", "agreement": "agreement"}
+MOST_ROWS = 16
 
 
 class PlanSentence(NamedTuple):
@@ -21,6 +27,13 @@ class PlanSentence(NamedTuple):
 
     def __str__(self) -> str:
         return self.lead + self.rest
+
+
+class FrontRow(NamedTuple):
+    """A row of the front, with the number that takes it."""
+
+    number: int
+    point: OperatingPoint
 
 
 def metric_name(plan: Plan) -> str:
@@ -39,55 +52,150 @@ def cells(point: OperatingPoint) -> list[str]:
     ]
 
 
-def verdict(plan: Plan) -> list[PlanSentence]:
-    """What was selected, what it costs, and what is promised of it."""
-    study, goal, point, held = (
-        plan.explored.study,
-        plan.goal,
-        plan.picked.point,
-        plan.picked.held_out,
+def front_rows(explored: Exploration) -> list[FrontRow]:
+    """All rows of the front, the cheapest first."""
+    return [FrontRow(number, point) for number, point in enumerate(explored.front, 1)]
+
+
+def shown_rows(plan: Plan) -> list[FrontRow]:
+    """At most `MOST_ROWS` rows of the front, evenly spaced by cost, with both ends, and the
+    selected one."""
+    rows = front_rows(plan.explored)
+    if len(rows) <= MOST_ROWS:
+        return rows
+    costs = np.array([row.point.images for row in rows])
+    indices = {index for index, row in enumerate(rows) if row.point is plan.picked.point}
+    for cost in np.linspace(costs[0], costs[-1], MOST_ROWS):
+        indices.add(int(np.abs(costs - cost).argmin()))
+    return [rows[index] for index in sorted(indices)]
+
+
+def front_title(plan: Plan) -> str:
+    """What the front was estimated on."""
+    study = plan.explored.study
+    fit, held_out = len(study.training.photos), len(held_out_photos(study))
+    return f"estimated on {fit} photos, cross-fitted" + (
+        f"; {held_out} held out" if held_out else ""
     )
+
+
+def traffic_title(plan: Plan) -> str:
+    """What the table of savings by traffic is about."""
+    wait_ms = 1000 * plan.explored.study.costs.traffic.max_wait_s
+    return f"{plan.picked.point.candidate.name} by traffic, at a wait of {wait_ms:g} ms"
+
+
+def traffic_rows(plan: Plan) -> list[list[str]]:
+    """Photos a second, images a photo, and saved."""
+    rows = []
+    for cost in plan.traffic_costs:
+        rows.append([f"{cost.per_second:g}", f"{cost.images:.3f}", percent(1 - cost.images)])
+    return rows
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def saving_text(saving: SavingEstimate) -> str:
+    """A saving and its interval, such as `62 % (58 to 66 %)`."""
+    return f"{percent(saving.share)} ({100 * saving.low:.0f} to {percent(saving.high)})"
+
+
+def conclusion(plan: Plan, missing: Shortfall | None) -> str:
+    """One sentence: the cascade, what it saves, and what is promised of it on how many photos."""
+    name, metric, held = plan.picked.point.candidate.name, metric_name(plan), plan.picked.held_out
+    if plan.saves_nothing:
+        reason = _reason(missing, plan)
+        return f"Nothing cheaper than asking about each photo alone is promised: {reason}."
+    saves = f"{name} saves {saving_text(plan.saving)} of the images{_traffic(plan)}"
+    if held is None or plan.promised_drop is None:
+        return (
+            f"{saves} and changes {metric} by {plan.picked.point.change:+.3f} by estimate, on "
+            f"{plan.saving.photos} photos; nothing is promised."
+        )
+    return (
+        f"{saves}, and {metric} falls by no more than {plan.promised_drop:.3f}: that is promised "
+        f"from {held.photos} photos, with a chance of {percent(plan.goal.delta)} of being wrong."
+    )
+
+
+def _traffic(plan: Plan) -> str:
+    """The traffic that the plan's own figures are for."""
+    per_second = plan.explored.study.costs.traffic.per_second
+    return " in full canvases" if per_second is None else f" at {per_second:g} photos a second"
+
+
+def _reason(missing: Shortfall | None, plan: Plan) -> str:
+    """Why nothing cheaper can be promised."""
+    if missing is None:
+        return "anything cheaper is estimated to lose more than allowed"
+    point = missing.point
+    estimate = (
+        f"the best estimate, {point.candidate.name}, would save "
+        f"{saving_text(plan.explored.saving_of(point))} and change {metric_name(plan)} by "
+        f"{point.change:+.3f}"
+    )
+    if missing.more_photos is None:
+        return f"{estimate}, but such plans lost more than allowed on photos they had not seen"
+    return (
+        f"{estimate}; the sample is too small, and about {missing.more_photos:,} more photos would "
+        "certify it"
+    )
+
+
+def verdict(plan: Plan, missing: Shortfall | None = None) -> list[PlanSentence]:
+    """What was selected, what it costs, and what is promised of it."""
+    return [*_costs(plan), _promise(plan, plan.picked.held_out), *_missing(plan, missing)]
+
+
+def _costs(plan: Plan) -> Iterator[PlanSentence]:
+    study, goal, point = plan.explored.study, plan.goal, plan.picked.point
+    number = "" if plan.row is None else f"row {plan.row}, "
     estimate = (
         f": {point.images:.3f} images a photo, {1 - point.images:.1%} saved, "
         f"{metric_name(plan)} {point.change:+.3f} (estimated)"
     )
-    sentences = [PlanSentence(point.candidate.name, estimate)]
+    yield PlanSentence(number + point.candidate.name, estimate)
+    saving = plan.saving
+    yield PlanSentence(
+        "", f"saves {saving_text(saving)}{_traffic(plan)}, on {saving.photos} photos"
+    )
     usd_per_month, photos = study.costs.usd_per_month, goal.photos_per_month
     if usd_per_month(1) > 0:
         usd, usd_alone = usd_per_month(photos * point.images), usd_per_month(photos)
-        sentences.append(
-            PlanSentence(
-                "", f"{photos:,.0f} photos a month: {usd:,.2f} USD instead of {usd_alone:,.2f}"
-            )
+        yield PlanSentence(
+            "", f"{photos:,.0f} photos a month: {usd:,.2f} USD instead of {usd_alone:,.2f}"
         )
-    sentences.append(_unpromised() if held is None else _promise(plan, held))
-    return sentences
 
 
-def _unpromised() -> PlanSentence:
+def _promise(plan: Plan, held: HeldOutResult | None) -> PlanSentence:
+    drop = plan.promised_drop
+    if held is None or drop is None:
+        text = "nothing is promised (--delta 1): the estimate has favoured what was picked"
+        return PlanSentence("", text)
+    if plan.saves_nothing and plan.row is None:
+        return PlanSentence(
+            "nothing cheaper than asking about each photo alone is promised", "", warning=True
+        )
+    missed = plan.goal.max_drop is not None and drop > plan.goal.max_drop
     return PlanSentence(
-        "", "nothing is promised (--delta 1): the estimate has favoured what was picked"
+        f"not promised to lose at most {plan.goal.max_drop:g}; " if missed else "",
+        f"promised: {metric_name(plan)} falls by no more than {drop:.3f} "
+        f"{_where(plan.goal, held.photos)}, with a chance of {plan.goal.delta:g} of being wrong. "
+        f"On {held.photos} photos, each with a plan of the others, it changed by "
+        f"{-held.drop:+.3f}, at {held.images:.3f} images a photo",
+        warning=missed,
     )
 
 
-def _promise(plan: Plan, held: HeldOutResult) -> PlanSentence:
-    goal, photos_needed = plan.goal, plan.picked.photos_needed
-    if plan.picked.point.candidate is not plan.explored.study.alone:
-        return PlanSentence(
-            "",
-            f"promised: {metric_name(plan)} falls by no more than {promised_drop(held, goal):.3f}, "
-            f"with a chance of {goal.delta:g} of being wrong. On the {held.photos} photos held out "
-            f"it changed by {-held.drop:+.3f}, at {held.images:.3f} images a photo",
-        )
-    if photos_needed:
-        return PlanSentence(
-            "the sample is too small to promise more than asking about each photo alone",
-            f"; about {photos_needed:,} photos like these would do. --delta 1 goes by the estimate",
-            warning=True,
-        )
-    return PlanSentence(
-        "nothing cheaper can be promised",
-        f": it is estimated to lose more, or lost more on the {held.photos} photos held out. "
-        "--delta 1 goes by the estimate",
-        warning=True,
-    )
+def _where(goal: Goal, photos: int) -> str:
+    """Of which photos a promise from that many is."""
+    if goal.bound == "exact":
+        return "in the long run"
+    return f"on any {check_photos(photos):,} fresh photos or more"
+
+
+def _missing(plan: Plan, missing: Shortfall | None) -> Iterator[PlanSentence]:
+    if missing is not None or plan.saves_nothing:
+        yield PlanSentence("", _reason(missing, plan))

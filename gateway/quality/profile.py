@@ -16,11 +16,12 @@ from gateway.quality.collect.answer_store import (
     answers_by_shape,
     detections_alone,
 )
+from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.collect.purchase import Purchase, buy
-from gateway.quality.collect.questions import questions
+from gateway.quality.collect.questions import questions_by_batch
 from gateway.quality.progress import Progress
-from gateway.quality.quote import Confirm
+from gateway.quality.quote import Confirm, Quote
 from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
 from thresholds import cascade as cascades
@@ -43,7 +44,7 @@ class ProfileOptions:
     """Shapes and groupings to ask at. Detections below `floor` do not count.
 
     `companion` names a provider that is asked about each photo alone as well; `probe` asks about
-    canvases of several sizes.
+    canvases of several sizes. `words` are the options of the command, to name it later.
     """
 
     shapes: Sequence[Shape]
@@ -51,6 +52,13 @@ class ProfileOptions:
     floor: float
     companion: str = ""
     probe: bool = False
+    words: tuple[str, ...] = ()
+
+    @property
+    def images_per_photo(self) -> float:
+        """What a photo costs in images, as it is asked about at every shape, and alone."""
+        grids = {shape for shape in self.shapes if shape != ALONE}
+        return 1 + sum(self.groupings / shape.cells for shape in grids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +120,29 @@ def run(
     companion = options.companion or route.companion
     sizes = photos.sizes
     try:
-        main = _main_purchase(routing, route, options, sizes, folder=folder)
+        photo_list = _photo_list(photos, options, folder)
+        batches = photo_list.split(sizes)
+        main = _main_purchase(routing, route, options, batches, folder=folder)
         companions = {}
         if companion:
             companions[companion] = _companion_purchase(
-                routing, route, companion, sizes, folder=folder
+                routing, route, companion, batches, folder=folder
             )
-        probes = canvas_probe.purchases(routing, route, sizes, folder, probe=options.probe)
+        probes = canvas_probe.purchases(routing, route, batches, folder, probe=options.probe)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
+
+    def agreed(quote: Quote) -> bool:
+        if not confirm(quote):
+            return False
+        photo_list.save(folder)  # before the first answer: it must stay of use
+        return True
+
     buy(
         [main, *companions.values(), *probes],
         photos.photos,
         threads=routing.settings.threads,
-        confirm=confirm,
+        confirm=agreed,
         progress=progress,
     )
     result = _result(main, companions, photos, options.floor, folder=folder)
@@ -133,11 +150,18 @@ def run(
     return replace(result, profile=result.profile.model_copy(update={"probe": probe}))
 
 
+def _photo_list(photos: LabelledPhotos, options: ProfileOptions, folder: Path) -> PhotoList:
+    """The photos of the folder's profile and these, which come as another batch if they are new."""
+    files = {key: str(photos.files[key].resolve()) for key in photos.photos}
+    joined = PhotoList.load(folder).joined(files)
+    return joined.model_copy(update={"words": options.words or joined.words})
+
+
 def _main_purchase(
     routing: Routing,
     route: Route,
     options: ProfileOptions,
-    sizes: Mapping[str, Size],
+    batches: Sequence[Mapping[str, Size]],
     *,
     folder: Path,
 ) -> Purchase:
@@ -148,7 +172,7 @@ def _main_purchase(
     origin = provenance(routing.settings, routing.file, route.provider, route.task, border=border)
     return Purchase(
         routing.providers[route.provider],
-        questions(sizes, shapes, options.groupings),
+        questions_by_batch(batches, shapes, options.groupings),
         AnswerStore(folder, origin),
         border,
         task=route.task,
@@ -156,7 +180,12 @@ def _main_purchase(
 
 
 def _companion_purchase(
-    routing: Routing, route: Route, name: str, sizes: Mapping[str, Size], *, folder: Path
+    routing: Routing,
+    route: Route,
+    name: str,
+    batches: Sequence[Mapping[str, Size]],
+    *,
+    folder: Path,
 ) -> Purchase:
     """Every photo alone, asked of the companion; the answers are in a folder below.
 
@@ -172,7 +201,7 @@ def _companion_purchase(
     origin = provenance(routing.settings, routing.file, name, route.task)
     return Purchase(
         provider,
-        questions(sizes, [ALONE], 1),
+        questions_by_batch(batches, [ALONE], 1),
         AnswerStore(folder / f"companion-{name}", origin),
         purpose=" as companion",
         task=route.task,

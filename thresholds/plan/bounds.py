@@ -1,19 +1,63 @@
-"""Finite-sample bounds of a cascade's mean loss, from held-out photos."""
+"""Upper confidence bounds of a cascade's mean loss, from photos that it was not chosen on."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Literal
 
 import numpy as np
 
-from thresholds.fusion.arrays import Floats, Ints
+from thresholds.fusion.arrays import Floats
 
+BoundKind = Literal["bootstrap", "exact"]
+BOUND_KINDS: tuple[BoundKind, ...] = ("bootstrap", "exact")
+
+CHECK_SHARE = 1 / 3
+"""A promise can be checked: it is about the mean loss of any fresh sample of at least this share of
+the photos that it was made from."""
+RESAMPLES = 2000
+LEAST_DEVIATION = 1e-3
+"""Resamples deviate by at least this share of what the photos do: some draw one photo only."""
 BET_CAP = 0.75
 """The largest bet, as a share of the one that could lose everything."""
-MAX_PHOTOS = 1 << 22
 
 Range = tuple[float, float]
 """The lowest and the highest value that a loss can have."""
+
+
+def check_photos(count: int) -> int:
+    """The size of the smallest fresh sample that a promise from that many photos is about."""
+    return max(round(CHECK_SHARE * count), 1)
+
+
+def bootstrap_bounds(losses: Floats, delta: float) -> Floats:
+    """Upper prediction bounds (k,), at level 1 - `delta`, of the mean losses of a fresh sample of
+    `check_photos(n)` photos, from the losses (k, n) of k plans.
+
+    The bootstrap-t of Efron, Tibshirani, "An introduction to the bootstrap" (1993), chapter 12.5,
+    for the difference of two means: resamples of both sizes give the distribution of
+    (mean of the fresh - mean of these) / standard deviation, which is skewed where few photos lose
+    much. It assumes that both samples are drawn from the same photos, and enough of them that
+    resamples look like samples; it is not exact for any number. Where all lose the same, so that
+    resamples show nothing, a loss of 1 may still come as often as Clopper, Pearson (1934) allow
+    after none in n.
+    """
+    count = losses.shape[1]
+    if count == 0:
+        return np.full(len(losses), math.inf)
+    means, spreads = losses.mean(axis=1), losses.std(axis=1)
+    rng, chances = np.random.default_rng(0), np.full(count, 1 / count)
+    resamples = rng.multinomial(count, chances, RESAMPLES) / count
+    fresh = check_photos(count)
+    fresh_means = rng.multinomial(fresh, chances, RESAMPLES) / fresh @ losses.T
+    resampled_means = resamples @ losses.T
+    squares = resamples @ (losses**2).T - resampled_means**2
+    deviations = np.maximum(np.sqrt(np.maximum(squares, 0.0)), LEAST_DEVIATION * spreads)
+    ratios = (fresh_means - resampled_means) / np.maximum(deviations, 1e-12)
+    bounds = means + spreads * np.quantile(ratios, 1 - delta, axis=0)
+    return np.asarray(np.where(spreads > 1e-12, bounds, means + 1 - delta ** (1 / count)))
 
 
 def p_value(losses: Floats, max_mean: float, loss_range: Range) -> float:
@@ -46,9 +90,9 @@ def _unit(value: float) -> float:
     return min(max(value, 0.0), 1.0)
 
 
-def upper_bound(losses: Floats, delta: float, loss_range: Range) -> float:
-    """The upper confidence bound of the mean loss, at level 1 - `delta`: the largest mean that the
-    betting test does not refute."""
+def exact_bound(losses: Floats, delta: float, loss_range: Range) -> float:
+    """The upper confidence bound of the mean loss in the long run, at level 1 - `delta`: the
+    largest mean that the betting test does not refute. It holds for any number of photos."""
     not_refuted, refuted = loss_range
     if p_value(losses, refuted, loss_range) > delta:
         return refuted
@@ -61,30 +105,22 @@ def upper_bound(losses: Floats, delta: float, loss_range: Range) -> float:
     return refuted
 
 
-def certified_count(losses: Floats, max_mean: float, delta: float, loss_range: Range) -> int:
-    """How many of the candidates (rows of losses, the safest first) lose less than `max_mean` in
-    the mean, all of them together with a probability of at least 1 - `delta`.
+def certified_count(bounds: Sequence[float], max_mean: float) -> int:
+    """How many of the candidates, of which these are the upper bounds at level 1 - delta, the
+    safest first, lose no more than `max_mean`: all of them together with a probability of at least
+    1 - delta.
 
     Angelopoulos, Bates, Candes, Jordan, Lei, "Learn then test" (2021), theorem 1 with fixed
     sequence testing: each is tested at delta, in an order that does not depend on these losses, and
     the first that fails ends the sequence.
     """
-    for index, row in enumerate(losses):
-        if p_value(row, max_mean, loss_range) > delta:
-            return index
-    return len(losses)
+    return sum(1 for _ in takewhile(lambda bound: bound <= max_mean, bounds))
 
 
-def photos_needed(losses: Floats, max_mean: float, delta: float, loss_range: Range) -> int | None:
-    """About how many photos with losses like these certify a mean under `max_mean`; None where
-    their own mean is not under it."""
-    if len(losses) == 0 or losses.mean() >= max_mean:
+def photos_needed(photos: int, mean: float, bound: float, max_mean: float) -> int | None:
+    """About how many photos with losses like these certify a mean of at most `max_mean`, where
+    `photos` of them have that mean and bound; None where their own mean is over it. The distance
+    from mean to bound shrinks with the root of the number of photos."""
+    if mean >= max_mean:
         return None
-    order: Ints = np.random.default_rng(0).permutation(len(losses))
-    count = len(losses)
-    while count < MAX_PHOTOS:
-        repeated = np.resize(losses[order], count)
-        if p_value(repeated, max_mean, loss_range) <= delta:
-            return count
-        count = int(count * 1.15) + 1
-    return None
+    return max(math.ceil(photos * ((bound - mean) / (max_mean - mean)) ** 2), 1)

@@ -33,9 +33,33 @@ class Traffic:
         if cells == 1 or self.per_second is None:
             return float(cells)
         rate = self.per_second * share * self.max_wait_s
-        orientations = [part for part in (self.portrait, 1 - self.portrait) if part > 0]
-        images = sum(part / _mean_photos(rate * part, cells) for part in orientations)
+        images = sum(part / _mean_photos(rate * part, cells) for part in self._orientations)
         return 1 / images
+
+    def share_above(self, photos: int, cells: int, share: float = 1.0) -> float:
+        """The share of the photos on canvases of that many cells, if this share of all photos goes
+        to their stage, whose canvas holds more than `photos` photos; 1 without a rate."""
+        if self.per_second is None:
+            return 1.0
+        rate = self.per_second * share * self.max_wait_s
+        return sum(part * _share_above(rate * part, photos, cells) for part in self._orientations)
+
+    @property
+    def _orientations(self) -> list[float]:
+        """The shares of portrait and landscape photos, without one that is 0."""
+        return [part for part in (self.portrait, 1 - self.portrait) if part > 0]
+
+
+def _share_above(mean_arrivals: float, photos: int, cells: int) -> float:
+    """The share of photos on canvases with more than `photos` of them: 1 - the sum over
+    n <= photos of n P(Poisson = n - 1), over E[min(cells, 1 + Poisson)]."""
+    if photos >= cells:
+        return 0.0
+    probability, few = math.exp(-mean_arrivals), 0.0
+    for count in range(1, photos + 1):
+        few += count * probability
+        probability *= mean_arrivals / count
+    return max(1 - few / _mean_photos(mean_arrivals, cells), 0.0)
 
 
 def _mean_photos(mean_arrivals: float, cells: int) -> float:

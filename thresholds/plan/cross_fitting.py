@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,10 +15,19 @@ Predict = Callable[[Floats], Floats]
 Model = TypeVar("Model")
 
 
+class CrossFitted(NamedTuple, Generic[Model]):
+    """The prediction for each row (n,), the model of all training rows, and the model of those
+    outside the last fold."""
+
+    predictions: Floats
+    model: Model
+    outside_last: Model
+
+
 def cross_fitted(
     rows: Floats, row_folds: Ints, usable: Bools, train: Callable[[Bools], tuple[Predict, Model]]
-) -> tuple[Floats, Model]:
-    """The prediction for each row (n,), and the model of all training rows.
+) -> CrossFitted[Model]:
+    """Predictions and models.
 
     `row_folds` (n,) are the folds of the rows' photos, -1 for held-out ones. `train` returns a
     model of the rows (n,) that it may use, of those which are `usable` (n,). Rows of held-out
@@ -26,10 +35,11 @@ def cross_fitted(
     """
     training = (row_folds >= 0) & usable
     predict, model = train(training)
-    predictions = np.asarray(predict(rows))
+    predictions, outside_last = np.asarray(predict(rows)), model
     for fold in range(FOLDS):
         inside = row_folds == fold
         if inside.any():
-            predict, _ = train(training & ~inside)
+            predict, outside = train(training & ~inside)
             predictions[inside] = predict(rows[inside])
-    return predictions, model
+            outside_last = outside
+    return CrossFitted(predictions, model, outside_last)

@@ -28,10 +28,11 @@ FOREST: Mapping[str, Any] = {
 
 
 class Gate(NamedTuple):
-    """The model of the gain from asking a target next, and its cross-fitted prediction for each
-    photo (groupings, photos)."""
+    """The model of the gain from asking a target next, the same of the photos outside the last
+    fold, and the cross-fitted prediction for each photo (groupings, photos)."""
 
     trees: Trees
+    trees_outside_last: Trees
     gains: Floats
 
 
@@ -47,13 +48,13 @@ def train_gate(training: TrainingData, before: PathFit, after: PathFit) -> Gate:
     row_folds = np.tile(training.folds, groupings)
     bounds = np.quantile(gains[row_folds >= 0], [OUTLIERS, 1 - OUTLIERS])
     targets = np.clip(gains, *bounds)
-    predictions, trees = cross_fitted(
+    predictions, trees, trees_outside_last = cross_fitted(
         rows,
         row_folds,
         np.ones(len(rows), bool),
         lambda usable: _train_forest(rows, targets, usable),
     )
-    return Gate(trees, predictions.reshape(groupings, count))
+    return Gate(trees, trees_outside_last, predictions.reshape(groupings, count))
 
 
 def _train_forest(rows: Floats, targets: Floats, usable: Bools) -> tuple[Predict, Trees]:

@@ -42,11 +42,13 @@ BOOSTING: Mapping[str, Any] = {
 
 
 class PathFit(NamedTuple):
-    """The result for a path: the model that rescores, its answers by grouping, fused only (`plain`)
-    and rescored, the features (groupings, photos, features) that gains are predicted from, and
-    pairs (n, 3) of a score here, the score of the same box alone, and its photo."""
+    """The result for a path: the model that rescores, the same of the photos outside the last
+    fold, its answers by grouping, fused only (`plain`) and rescored, the features (groupings,
+    photos, features) that gains are predicted from, and pairs (n, 3) of a score here, the score of
+    the same box alone, and its photo."""
 
     trees: Trees
+    trees_outside_last: Trees
     plain: tuple[PathAnswers, ...]
     answers: tuple[PathAnswers, ...]
     gain_features: Floats
@@ -58,13 +60,14 @@ def fuse_path(training: TrainingData, path: Path) -> PathFit:
     fused = _fused_boxes(training, path)
     plain = path_answers(training, _plain_boxes(training, path, fused), verbatim=path == (ITSELF,))
     no_features = np.zeros((len(fused), len(training.sample), 0))
-    return PathFit(Trees.constant(0.0), plain, plain, no_features, np.zeros((0, 3)))
+    no_trees = Trees.constant(0.0)
+    return PathFit(no_trees, no_trees, plain, plain, no_features, np.zeros((0, 3)))
 
 
 def train_path(training: TrainingData, path: Path) -> PathFit:
     """The path with its looks fused, and rescored by a model of which fused boxes are objects."""
     fused = _fused_boxes(training, path)
-    probabilities, trees = _probabilities(training, fused)
+    probabilities, trees, trees_outside_last = _probabilities(training, fused)
     rescored = []
     for grouping, each in enumerate(fused):
         photo_boxes = zip(each, probabilities[grouping], strict=True)
@@ -77,6 +80,7 @@ def train_path(training: TrainingData, path: Path) -> PathFit:
     plain = _plain_boxes(training, path, fused)
     return PathFit(
         trees,
+        trees_outside_last,
         path_answers(training, plain, verbatim=path == (ITSELF,)),
         path_answers(training, rescored, verbatim=path[-1] == ITSELF),
         _gain_features(training, path, fused, probabilities),
@@ -114,9 +118,9 @@ def _plain_boxes(
 
 def _probabilities(
     training: TrainingData, fused: list[list[FusedBoxes]]
-) -> tuple[list[list[Floats]], Trees]:
+) -> tuple[list[list[Floats]], Trees, Trees]:
     """For each fused box, by grouping and photo, the cross-fitted probability that it is an object;
-    and the model of all training photos."""
+    and the models of all training photos, and of those outside the last fold."""
     quality = training.quality
     rows, positives, covered = list[Floats](), list[Bools](), list[Bools]()
     sizes, photos = list[int](), list[int]()
@@ -129,7 +133,7 @@ def _probabilities(
             sizes.append(len(boxes))
             photos.append(photo)
     features, is_object = np.concatenate(rows), np.concatenate(positives)
-    log_odds, trees = cross_fitted(
+    log_odds, trees, trees_outside_last = cross_fitted(
         features,
         np.repeat(training.folds[photos], sizes),
         np.concatenate(covered),
@@ -138,7 +142,8 @@ def _probabilities(
     by_photo = np.split(logistic(log_odds), np.cumsum(sizes)[:-1])
     count = len(training.sample)
     groupings = range(len(fused))
-    return [by_photo[grouping * count :][:count] for grouping in groupings], trees
+    by_grouping = [by_photo[grouping * count :][:count] for grouping in groupings]
+    return by_grouping, trees, trees_outside_last
 
 
 def _train_rescoring(rows: Floats, is_object: Bools, usable: Bools) -> tuple[Predict, Trees]:

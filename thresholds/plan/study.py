@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from thresholds.fusion.arrays import NO_BOXES, Bools, BoxArray, Floats, Ints
 from thresholds.fusion.looks import ITSELF, LookKind, Path
 from thresholds.metrics.quality import MIN_OBJECTS
 from thresholds.plan.candidates import Candidate, OperatingPoint
-from thresholds.plan.cost import Costs
+from thresholds.plan.cost import Costs, Traffic
 from thresholds.plan.gate_training import Gate
 from thresholds.plan.path_answers import PathAnswers
 from thresholds.plan.path_training import PathFit
@@ -64,6 +65,15 @@ class Study:
         paid = [kind for kind in self.sample.looks if kind.provider not in companions]
         return sorted(paid, key=lambda kind: (self.costs.images(kind), -kind.shape.cells, kind))
 
+    @property
+    def images_per_photo(self) -> float:
+        """What a photo of the sample has cost, in images of the route's own provider."""
+        costs = 0.0
+        for kind in self.paid:
+            full = self.costs.relative(kind.provider) / kind.shape.cells
+            costs += full * len(self.sample.looks[kind])
+        return costs
+
     def targets(self, first: LookKind) -> list[LookKind]:
         """The kinds that may be asked after a first look, the cheapest first: finer and dearer
         ones, one for each provider and number of cells."""
@@ -77,25 +87,39 @@ class Study:
         """The choice (groupings, photos) of one path for all photos."""
         return np.full((self.training.groupings, len(self.sample)), path)
 
+    def outside_last_fold(self) -> Study:
+        """The same study with the models of the photos outside the last fold."""
+        paths, gates = dict[Path, PathFit](), dict[tuple[Path, LookKind], Gate]()
+        for path, fit in self.paths.items():
+            paths[path] = fit._replace(trees=fit.trees_outside_last)
+        for key, gate in self.gates.items():
+            gates[key] = gate._replace(trees=gate.trees_outside_last)
+        return Study(self.training, self.costs, paths, gates)
+
     def point(self, candidate: Candidate) -> OperatingPoint:
         """The candidate's operating point, estimated on the training photos."""
         photos = self.training.photos
         value = self.value(candidate, photos)
         return OperatingPoint(candidate, self.images(candidate, photos), value, value - self.base)
 
-    def images(self, candidate: Candidate, photos: Ints) -> float:
-        """The cost of one photo in images, the mean over these photos."""
-        shares = self._shares(candidate, candidate.choice[:, photos])
-        return sum(share * self.costs.images(kind, share) for kind, share in shares.items())
+    def images(self, candidate: Candidate, photos: Ints, traffic: Traffic | None = None) -> float:
+        """The cost of one photo in images, the mean over these photos, with the plan's traffic or
+        another."""
+        costs = self.costs if traffic is None else replace(self.costs, traffic=traffic)
+        shares = _shares(candidate, candidate.choice[:, photos], costs.traffic)
+        return sum(share * costs.images(kind, share) for kind, share in shares.items())
 
-    def _shares(self, candidate: Candidate, choice: Ints) -> Mapping[LookKind, float]:
-        """The share of photos that get a look of each kind."""
-        shares: dict[LookKind, float] = {}
-        for index, path in enumerate(candidate.paths):
-            share = float((choice == index).mean())
-            for kind in path:
-                shares[kind] = shares.get(kind, 0.0) + share
-        return shares
+    def photo_images(self, candidate: Candidate, photos: Ints) -> Floats:
+        """The cost of each of these photos in images (photos,), the mean over groupings. Their mean
+        is that of `images`."""
+        choice, traffic = candidate.choice[:, photos], self.costs.traffic
+        full, shares = _full_shares(candidate, choice), _shares(candidate, choice, traffic)
+        path_images = []
+        for path in candidate.paths:
+            looks = zip(path, _look_chances(path, full, traffic), strict=True)
+            costs = [chance * self.costs.images(kind, shares[kind]) for kind, chance in looks]
+            path_images.append(sum(costs))
+        return np.asarray(np.array(path_images)[choice].mean(axis=0))
 
     def parts(self, candidate: Candidate) -> Floats:
         """Every photo's part in the metric (photos,), the mean over groupings.
@@ -106,12 +130,21 @@ class Study:
         training photos is the metric, but for its envelope and such labels; the parts of held-out
         photos are independent.
         """
+        return np.asarray(self.parts_by_grouping(candidate).mean(axis=0))
+
+    def parts_by_grouping(self, candidate: Candidate) -> Floats:
+        """The same in each grouping (groupings, photos)."""
         if id(candidate) not in self._parts:
             by_agreement = self.training.quality.metric == "agreement"
             part = self._agreements if by_agreement else self._contributions
             each = [part(candidate, grouping) for grouping in range(len(candidate.choice))]
-            self._parts[id(candidate)] = candidate, np.asarray(np.mean(each, axis=0))
+            self._parts[id(candidate)] = candidate, np.stack(each)
         return self._parts[id(candidate)][1]
+
+    def boxes(self, candidate: Candidate, grouping: int, photo: int) -> BoxArray:
+        """The candidate's answer about a photo in that grouping: the boxes that its part counts."""
+        path = candidate.paths[candidate.choice[grouping, photo]]
+        return self._answers(candidate, path, grouping).table.of_photo(photo)
 
     def _contributions(self, candidate: Candidate, grouping: int) -> Floats:
         quality, everyone = self.training.quality, np.ones(len(self.sample), bool)
@@ -172,3 +205,40 @@ def is_finer(kind: LookKind, than: LookKind, times: int = FINER) -> bool:
     """Whether a kind shows photos at least `times` as large, in area, or is another provider's."""
     cells = kind.shape.cells
     return kind.provider != than.provider or than.shape.cells >= max(times * cells, cells + 1)
+
+
+def _shares(candidate: Candidate, choice: Ints, traffic: Traffic) -> Mapping[LookKind, float]:
+    """The share of photos that get a look of each kind, with such traffic."""
+    full, shares = _full_shares(candidate, choice), dict[LookKind, float]()
+    for index, path in enumerate(candidate.paths):
+        share = float((choice == index).mean())
+        for kind, chance in zip(path, _look_chances(path, full, traffic), strict=True):
+            shares[kind] = shares.get(kind, 0.0) + share * chance
+    return shares
+
+
+def _full_shares(candidate: Candidate, choice: Ints) -> Mapping[LookKind, float]:
+    """The same in full canvases."""
+    shares: dict[LookKind, float] = {}
+    for index, path in enumerate(candidate.paths):
+        share = float((choice == index).mean())
+        for kind in path:
+            shares[kind] = shares.get(kind, 0.0) + share
+    return shares
+
+
+def _look_chances(
+    path: Path, shares: Mapping[LookKind, float], traffic: Traffic
+) -> Iterator[float]:
+    """The probability of each look of a path, given the shares of photos that get each kind.
+
+    A canvas that is not full shows its photos larger than its shape says. Where it holds no more
+    photos than the next look's shape has cells, the gateway leaves that look out
+    (`Cascade.reached`).
+    """
+    chance = 1.0
+    for earlier, kind in pairwise((None, *path)):
+        if earlier is not None and kind is not None and earlier.provider == kind.provider:
+            cells = earlier.shape.cells
+            chance *= traffic.share_above(kind.shape.cells, cells, shares[earlier])
+        yield chance

@@ -32,11 +32,13 @@ class SamplePhoto(NamedTuple):
 class LabelledPhotos:
     """Photos and their ground truth, by the digest of the photo's content.
 
-    `unreadable` has the files that were left out, with the reason for each.
+    `files` are those of the photos; `unreadable` has those that were left out, with the reason for
+    each.
     """
 
     photos: Mapping[str, Photo]
     known: Mapping[str, Known]
+    files: Mapping[str, Path]
     unreadable: Mapping[Path, str] = field(default_factory=dict)
 
     @property
@@ -55,7 +57,8 @@ def read_photos(folders: Sequence[Path], truths: Sequence[Path]) -> LabelledPhot
     for key, sampled in files.items():
         if key in photos and sampled.known is not None:
             known[key] = sampled.known
-    return LabelledPhotos(photos, known, unreadable)
+    paths = {key: files[key].path for key in photos}
+    return LabelledPhotos(photos, known, paths, unreadable)
 
 
 def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, SamplePhoto]:
@@ -72,15 +75,27 @@ def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, Sa
     files: dict[str, SamplePhoto] = {}
     for folder, truth in zip_longest(folders, truths):
         for sampled in _listed(folder, read_coco(truth)) if truth else _all(folder):
-            files[digest(sampled.path)] = sampled
+            files[digest(sampled.path.read_bytes())] = sampled
     if not files:
         raise ValueError(f"no photos in {', '.join(map(str, folders))}")
     return files
 
 
-def digest(path: Path) -> str:
+def digest(data: bytes) -> str:
     """A photo's key in a profile. It depends on the content only, not on the file's place."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:20]
+    return hashlib.sha256(data).hexdigest()[:20]
+
+
+def photo_of_key(file: Path, key: str) -> Photo | None:
+    """The photo in a file; None where the file is not there, or holds something else than the
+    photo of that key."""
+    try:
+        data = file.read_bytes()
+        if digest(data) != key:
+            return None
+        return admit(key, data, Limits(formats=FORMATS), PhotoLimits())
+    except (OSError, PhotoError):
+        return None
 
 
 def _listed(folder: Path, truth: Mapping[str, Known]) -> Iterator[SamplePhoto]:

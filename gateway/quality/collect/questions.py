@@ -45,6 +45,17 @@ def questions(
     return canvases
 
 
+def questions_by_batch(
+    batches: Sequence[Mapping[str, Size]], shapes: Sequence[Shape], groupings: int
+) -> list[CanvasQuestion]:
+    """The same for photos that were added in batches: those of each batch are grouped among
+    themselves, so that a later batch changes no canvas of an earlier one."""
+    canvases: list[CanvasQuestion] = []
+    for sizes in batches:
+        canvases += questions(sizes, shapes, groupings)
+    return canvases
+
+
 def _groups(keys: Sequence[str], cells: int) -> Iterator[tuple[str, ...]]:
     for start in range(0, len(keys), cells):
         group = keys[start : start + cells]

@@ -115,9 +115,9 @@ def _panel(axes: Axes, title: str, table: Table, shapes: Sequence[Shape]) -> Non
     axes.tick_params(length=0)
 
 
-def quality(shapes: Sequence[AtShape]) -> Figure:
-    """AP50 and agreement with the answer alone, by shape."""
-    figure = figure_of("How good answers are, by shape", 8, 4.2)
+def quality(shapes: Sequence[AtShape], width: float = 8) -> Figure:
+    """AP50 and agreement with the answer alone, by shape; width in inches."""
+    figure = figure_of("How good answers are, by shape", width, 4.2)
     axes = figure.subplots()
     places = range(len(shapes))
     ap50, agreement = [at.ap50 for at in shapes], [at.agreement for at in shapes]

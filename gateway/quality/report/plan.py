@@ -1,108 +1,134 @@
-"""A plan as one page, with the front drawn. Needs matplotlib."""
+"""A plan as one page: what to do, the front drawn, and the photos that it loses and gains most on.
+Needs matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from gateway.config.errors import ConfigError
+from gateway.quality.collect.photo_list import PhotoList
+from gateway.quality.next_step import NextStep, PlanFiles, Shortfall, after_plan
 from gateway.quality.plan import Exploration, Plan
-from gateway.quality.plan_summary import cells, metric_name, verdict
+from gateway.quality.plan_summary import (
+    FrontRow,
+    cells,
+    conclusion,
+    front_rows,
+    metric_name,
+    shown_rows,
+    traffic_rows,
+    verdict,
+)
 from gateway.quality.report import page as report
-from gateway.quality.report.figures import BLUE, GREEN, GREY, ORANGE, figure_of, tidy
-from gateway.quality.report.page import PageSection, PageTable, picture
-from thresholds.plan.candidates import OperatingPoint
+from gateway.quality.report.contact_sheet import sheet_parts
+from gateway.quality.report.front import front, left_out
+from gateway.quality.report.page import PageCommand, PageSection, PageTable, picture
+from gateway.quality.report.plan_sheet import PlanSheet
 from thresholds.plan.selection import held_out_photos
 
-MOST_IMAGES = 1.25
-"""Points of more images a photo are not drawn."""
 
-
-def show(plan: Plan, file: Path) -> Path:
+def show(plan: Plan, missing: Shortfall | None, files: PlanFiles, page: Path) -> Path:
     """Writes the page and its picture, and returns the page's path. Raises ConfigError."""
-    title = f"Plan: {plan.picked.point.candidate.name}"
+    step = after_plan(plan, missing, files)
+    lead = f"{conclusion(plan, missing)} {step.text}."
     try:
-        return report.write(file, title, _lead(plan.explored), list(_sections(plan)))
+        photo_list = PhotoList.load(files.profile)
+        sections = list(_sections(plan, missing, step, photo_list))
+        return report.write(page, f"Plan: {plan.picked.point.candidate.name}", lead, sections)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     except OSError as error:
-        raise ConfigError(f"--report {file}: cannot be written ({error.strerror})") from None
+        raise ConfigError(f"--report {page}: cannot be written ({error.strerror})") from None
 
 
-def _lead(explored: Exploration) -> str:
+def _sections(
+    plan: Plan, missing: Shortfall | None, step: NextStep, photo_list: PhotoList
+) -> Iterator[PageSection]:
+    metric = metric_name(plan)
+    yield PageSection("Run next", "", [PageCommand(step.command)])
+    yield _front(plan, metric)
+    if section := _sheet(plan, missing, photo_list):
+        yield section
+    yield PageSection(
+        "What it saves by traffic",
+        "Photos that come slowly leave canvases half empty. The table is for photos at random "
+        "times; a longer wait (max_wait_ms) fills more, and --photos-per-second plans for it.",
+        [PageTable(("photos a second", "images a photo", "saved"), traffic_rows(plan))],
+        folded=True,
+    )
+    yield PageSection(
+        "What was selected", ". ".join(map(str, verdict(plan, missing))) + ".", folded=True
+    )
+    yield PageSection("What was tried", _tried(plan.explored), folded=True)
+    yield PageSection(
+        "All rows of the front",
+        "All cascades that nothing beats, the cheapest first. One image a photo is what asking "
+        "about each alone costs.",
+        [_table(plan, front_rows(plan.explored))],
+        folded=True,
+    )
+    yield PageSection(
+        "What the front is held against",
+        "Flat grids, and the seed paper's cascades.",
+        [
+            PageTable(
+                ("cascade", "images", "saved", metric, "change"),
+                [cells(point) for point in plan.explored.references],
+            )
+        ],
+        folded=True,
+    )
+
+
+def _front(plan: Plan, metric: str) -> PageSection:
+    outside = left_out(plan)
+    beyond = f" {outside} cascades that cost or lose more are outside of the drawing." * bool(
+        outside
+    )
+    alt = f"Dots of {metric} over images a photo; the front rises from left to right."
+    return PageSection(
+        "What saving costs",
+        "Each dot is a cascade. To the left is cheaper, up is better; the line joins those that "
+        f"nothing beats, with their numbers in the table. {metric} is estimated by models that had "
+        "not seen the photo that they judged, but the best of many estimates flatter. Take another "
+        f"row with --take and its number.{beyond}",
+        [
+            picture("plan-front", front(plan), alt, front(plan, narrow=True)),
+            _table(plan, shown_rows(plan)),
+        ],
+    )
+
+
+def _tried(explored: Exploration) -> str:
     fit, held = len(explored.study.training.photos), len(held_out_photos(explored.study))
     promise = f"; {held} more were held out for the promise." if held else "; nothing is promised."
     points = len(explored.points)
     return f"{points} cascades, simulated over the stored answers about {fit} photos{promise}"
 
 
-def _sections(plan: Plan) -> Iterator[PageSection]:
-    explored, metric = plan.explored, metric_name(plan)
-    yield PageSection("What was picked", ". ".join(map(str, verdict(plan))) + ".")
-    yield PageSection(
-        "What saving costs",
-        "Each dot is a cascade. To the left is cheaper, up is better; the line joins those that "
-        f"nothing beats. {metric} is estimated by models that had not seen the photo that they "
-        "judged, but the best of many estimates flatter.",
-        [picture("plan-front", front(plan), f"Dots of {metric} over images a photo.")],
-    )
-    yield PageSection(
-        "The front",
-        "All cascades that nothing beats, the cheapest first. One image a photo is what asking "
-        "about each alone costs.",
-        [_table(explored.front, metric)],
-    )
-    yield PageSection(
-        "What it is held against",
-        "Flat grids, and the seed paper's cascades.",
-        [_table(explored.references, metric)],
-    )
-
-
-def _table(points: Sequence[OperatingPoint], metric: str) -> PageTable:
-    columns = ("cascade", "images", "saved", metric, "change")
-    return PageTable(columns, [cells(point) for point in points])
-
-
-def front(plan: Plan) -> Figure:
-    """All cascades as dots, the front as a line, and a ring around the selected cascade."""
+def _sheet(plan: Plan, missing: Shortfall | None, photo_list: PhotoList) -> PageSection | None:
+    """The photos that the selected cascade loses and gains most on, or where that asks about each
+    alone, those of the best estimate; None where there is neither."""
+    point = plan.picked.point
+    if plan.saves_nothing:
+        if missing is None:
+            return None
+        point = missing.point
+    sheet = PlanSheet(plan.explored, point.candidate, photo_list.files)
+    parts, absent = sheet_parts(sheet.sheets(), sheet.names, photo_list.files)
     metric = metric_name(plan)
-    best = [point for point in plan.explored.front if point.images <= MOST_IMAGES]
-    figure = figure_of(f"{metric} and what it costs", 9, 5.4)
-    axes = figure.subplots()
-    for label, points, colour, marker in _groups(plan.explored.points):
-        _scatter(axes, points, label, s=16, color=colour, marker=marker, alpha=0.75, linewidths=0)
-    axes.plot(*_coordinates(best), color=BLUE, linewidth=1.4)
-    _scatter(axes, [plan.picked.point], "picked", s=150, facecolors="none", edgecolors="black")
-    axes.axhline(0, color=GREY, linewidth=0.8, linestyle="--")
-    axes.set_xlim(0, MOST_IMAGES)
-    changes = [point.change for point in best]
-    axes.set_ylim(min(-0.2, *changes) - 0.01, max(changes) + 0.02)
-    axes.set_xlabel("images billed a photo")
-    axes.set_ylabel(f"change of {metric} against 1x1")
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
-    tidy(axes)
-    return figure
+    return PageSection(
+        "Where it loses and gains most",
+        f"{point.candidate.name} against 1x1. The number is the photo's part in {metric}, the mean "
+        "over its groupings; the boxes are those of the grouping that lost or gained most, of a "
+        f"score of {sheet.least_score:g} or more.{absent}",
+        parts,
+    )
 
 
-def _scatter(axes: Axes, points: Sequence[OperatingPoint], label: str, **style: Any) -> None:
-    axes.scatter(*_coordinates(points), label=label, **style)
-
-
-def _coordinates(points: Sequence[OperatingPoint]) -> tuple[list[float], list[float]]:
-    """Images a photo, and the change of the metric."""
-    return [point.images for point in points], [point.change for point in points]
-
-
-def _groups(
-    points: Sequence[OperatingPoint],
-) -> Iterator[tuple[str, list[OperatingPoint], str, str]]:
-    """The cascades by what asks again: label, points, colour and marker."""
-    gain = [point for point in points if point.candidate.price is not None]
-    yield "asks again by gain", gain, BLUE, "o"
-    imgrid = [point for point in points if point.candidate.factor is not None]
-    yield "asks again by ImGrid's rule", imgrid, ORANGE, "^"
-    flat = [point for point in points if len(point.candidate.paths) == 1]
-    yield "flat", flat, GREEN, "s"
+def _table(plan: Plan, rows: Sequence[FrontRow]) -> PageTable:
+    columns = ("row", "cascade", "images", "saved", metric_name(plan), "change")
+    points = [row.point for row in rows]
+    strong = next((at for at, point in enumerate(points) if point is plan.picked.point), None)
+    return PageTable(columns, [[str(row.number), *cells(row.point)] for row in rows], 1, strong)

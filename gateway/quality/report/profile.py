@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.errors import ConfigError
 from gateway.quality.canvas_probe import advice
+from gateway.quality.collect.photo_list import PhotoList
+from gateway.quality.next_step import after_profile
+from gateway.quality.plan_summary import percent
 from gateway.quality.report import figures, page
-from gateway.quality.report.page import FigureImage, PageSection, PageTable, picture
+from gateway.quality.report.contact_sheet import sheet_parts
+from gateway.quality.report.page import FigureImage, PageCommand, PageSection, PageTable, picture
+from gateway.quality.report.profile_sheet import ShapeSheet
 from providers.options import parse_size
+from thresholds.metrics.agreement import CONFIDENCE
+from thresholds.plan.sample_size import DEFAULT_DROP
 from thresholds.profile.input_size import Probe
 from thresholds.profile.profile import FILE, Profile
 from thresholds.profile.shape_stats import AtShape
+from thresholds.samples.sample import FILE as SAMPLE
+from thresholds.samples.sample import Sample
+from thresholds.shape import ALONE, Shape
 
 REPORT = "report"
 
@@ -21,15 +32,67 @@ def show(folder: Path) -> Path:
     """Writes figures and page into the profile's folder, and returns the page's path. Raises
     ConfigError."""
     profile = _read(folder / FILE)
-    title = f"Profile of {profile.provider}"
-    lead = (
-        f"{profile.photos} photos at {len(profile.shapes)} shapes on canvases of {profile.canvas} "
-        f"pixels. Detections that score less than {profile.floor:g} do not count as found."
-    )
+    step, shape = after_profile(folder), cheapest_grid(profile)
+    lead = f"{conclusion(profile, shape)} {step.text}."
+    first = PageSection("Run next", "", [PageCommand(step.command)])
     try:
-        return page.write(folder / REPORT / page.PAGE, title, lead, list(sections(profile)))
+        sheet = [] if shape is None else _sheet(folder, shape.shape)
+        quality, *others = sections(profile)
+        folded = [replace(section, folded=True) for section in others]
+        parts = [first, quality, *sheet, *folded]
+        return page.write(
+            folder / REPORT / page.PAGE, f"Profile of {profile.provider}", lead, parts
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     except OSError as error:
         raise ConfigError(f"{folder / REPORT}: cannot be written ({error.strerror})") from None
+
+
+def cheapest_grid(profile: Profile) -> AtShape | None:
+    """The coarsest shape of more than one photo that loses no more than a plan by default may, or
+    the finest where each loses more; None without any, or without answers alone."""
+    by_cells = sorted(profile.shapes, key=lambda at: -at.shape.cells)
+    grids = [at for at in by_cells if at.shape.cells > 1]
+    alone = next((at for at in by_cells if at.shape == ALONE), None)
+    if alone is None or not grids:
+        return None
+    keeps = [at for at in grids if _change(at, alone) >= -DEFAULT_DROP]
+    return keeps[0] if keeps else grids[-1]
+
+
+def _change(at: AtShape, alone: AtShape) -> float:
+    """The change of AP50 against 1x1, or without ground truth that of agreement."""
+    if at.ap50 is not None and alone.ap50 is not None:
+        return at.ap50 - alone.ap50
+    return (at.agreement or 0.0) - (alone.agreement or 0.0)
+
+
+def conclusion(profile: Profile, grid: AtShape | None) -> str:
+    """One sentence: what the best flat grid saves and loses, on how many photos."""
+    if grid is None:
+        return f"{profile.photos} photos were asked about alone only, which saves nothing."
+    alone = next(at for at in profile.shapes if at.shape == ALONE)
+    metric = "agreement" if grid.ap50 is None else "AP50"
+    saved = percent(1 - 1 / grid.shape.cells)
+    return (
+        f"Without a cascade, {grid.shape} for every photo saves {saved} of the images in full "
+        f"canvases and changes {metric} by {_change(grid, alone):+.3f}, on {profile.photos} photos."
+    )
+
+
+def _sheet(folder: Path, shape: Shape) -> list[PageSection]:
+    """The photos that the shape loses and gains most on. Raises ValueError where the profile's
+    sample cannot be read."""
+    files = PhotoList.load(folder).files
+    sheet = ShapeSheet(Sample.load(folder / SAMPLE), shape, files)
+    parts, absent = sheet_parts(sheet.sheets(), sheet.names, files)
+    text = (
+        f"{shape} against 1x1. The number is the change of the photo's F1, the mean over its "
+        "groupings; the boxes are those of the grouping that lost or gained most, of a score of "
+        f"{CONFIDENCE:g} or more.{absent}"
+    )
+    return [PageSection("Where it loses and gains most", text, parts)]
 
 
 def _read(file: Path) -> Profile:
@@ -65,7 +128,15 @@ def _quality(shapes: Sequence[AtShape]) -> PageSection:
         "The more photos share a canvas, the less is paid for each and the fewer of their objects "
         "are found. AP50 is COCO's average precision at an IoU of 0.5; agreement is the mean F1, "
         "at the same IoU, of boxes that score 0.5 or more against those of the photo alone.",
-        [picture("quality", figure, "Lines of AP50 and agreement by shape."), _table(shapes)],
+        [
+            picture(
+                "quality",
+                figure,
+                "Lines of AP50 and agreement by shape.",
+                figures.quality(shapes, width=4.4),
+            ),
+            _table(shapes),
+        ],
     )
 
 

@@ -22,6 +22,7 @@ from gateway.cli import main
 from gateway.cli.evaluate_tables import score_table
 from gateway.cli.greeting import greeting
 from gateway.config.errors import ConfigError
+from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.evaluate import live
 from gateway.quality.evaluate.scores import Strategy
@@ -219,6 +220,32 @@ class TestProfile:
         assert "2.50 USD" in result.output
         assert result.exit_code == 1
         assert not (tmp_path / "out/responses.jsonl").exists()
+
+    def test_it_says_first_how_many_photos_a_promise_takes(self, profile: RunCommand) -> None:
+        """Before the price the command says how many photos a promise is likely to need, and what
+        the missing ones would cost, at one question alone and one at 2x2."""
+        for words, drop in (([], "0.02"), (["--max-drop", "0.1"], "0.1")):
+            text = " ".join(profile("n\n", *words).output.split())
+            outlook = re.search(
+                rf"a promise of at most {drop} lost takes about ([\d,]+) photos, and here are 4: "
+                r"([\d,]+) more would cost about ([\d,]+) images, ([\d,.]+) USD",
+                text,
+            )
+            assert outlook is not None
+            needed, more, images, usd = (float(each.replace(",", "")) for each in outlook.groups())
+            assert more == needed - 4
+            assert images == pytest.approx(1.25 * more, abs=1)
+            assert usd == pytest.approx(0.5 * images, abs=1)
+            assert text.index("a promise of") < text.index("5 images to ask")
+
+    def test_it_ends_with_the_command_for_a_plan(self, profile: RunCommand, tmp_path: Path) -> None:
+        """At the end the command names the next one, and keeps its own options for later."""
+        text = " ".join(profile("y\n", "--max-drop", "0.05").output.split())
+        assert f"imgrid plan {tmp_path / 'out'} --max-drop 0.05 --report plan.html" in text
+        words = PhotoList.load(tmp_path / "out").words
+        assert words[:2] == ("--photos", str(tmp_path / "photos"))
+        assert words[-2:] == ("--config", str(tmp_path / "imgrid.yaml"))
+        assert "--max-drop" not in words
 
     def test_it_writes_a_cascade_and_repeats_for_free(
         self, profile: RunCommand, tmp_path: Path
@@ -493,7 +520,7 @@ class TestEvaluate:
         """Photos without an answer are reported by strategy, and left out of the cost per photo."""
         strategy = Strategy("4x4", ALONE_CASCADE)
         result = live.StrategyResult({"a": []}, billed=0.5, failed=2)
-        table = score_table(live.score_table([(strategy, result)], LabelledPhotos({}, {})))
+        table = score_table(live.score_table([(strategy, result)], LabelledPhotos({}, {}, {})))
         assert table.caption == "photos without an answer: 2 of 4x4"
         assert result.per_photo == 0.5
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import main
 from gateway.config.errors import ConfigError
+from gateway.quality.collect.photo_list import PhotoList
 from gateway.testing.gateway import parts_of
 from providers.prices import Price
 from thresholds.cascade import load
@@ -75,19 +76,24 @@ def test_it_prints_choices_and_writes_the_picked_cascade(
     result = plan(profile, "--save", "0.5", "--photos-per-month", "2000000")
     text = output_of(result)
     for word in (
-        "estimated on 54 photos, cross-fitted; 36 held out",
-        "cascade images saved AP50 change",
+        "estimated on 90 photos, cross-fitted",
+        "what the front is held against",
+        "row cascade images saved AP50 change",
+        "take another row with --take and its number",
+        "by traffic, at a wait of 150 ms",
+        "photos a second images a photo saved",
         "3x2",
         "3x2 then 1x1 (imgrid x1)",
         "2,000,000 photos a month:",
         "USD instead of 2,000.00",
         "promised: AP50 falls by no more than",
-        "On the 36 photos held out",
+        "On 90 photos, each with a plan of the others, it changed by",
+        "in full canvases, on 90 photos",
     ):
         assert word in text
     assert f"use it in a route as cascade: {tmp_path / 'c.json'}" in text
     cascade = load(tmp_path / "c.json")
-    assert cascade.promise.photos == 36
+    assert cascade.promise.photos == 90
     assert cascade.promise.metric == "ap50"
     assert 0 < cascade.promise.agreement < 1
     assert all(
@@ -127,27 +133,76 @@ def test_a_delta_of_1_promises_nothing(
 def test_too_few_photos_for_a_promise_give_1x1(
     plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
-    """If the photos are too few for any promise, the command says how many would do, and writes
-    1x1."""
-    text = output_of(plan(profile, "--max-drop", "0.05", "--no-companion"))
-    assert (
-        "the sample is too small to promise more than asking about each photo alone; about " in text
+    """If the photos are too few for any promise, the command names the best estimate, how many more
+    would certify it, and the profile's own command; it writes 1x1."""
+    words = ("--photos", "my photos", "--truth", "objects.json", "--out", str(profile))
+    PhotoList(words=words).save(profile)
+    text = output_of(plan(profile, "--max-drop", "0.03", "--no-companion"))
+    assert "nothing cheaper than asking about each photo alone is promised" in text
+    assert re.search(
+        r"the best estimate, .*, would save \d+ % \(\d+ to \d+ %\) and change AP50 by .\d\.\d+; "
+        r"the sample is too small, and about \d[\d,]* more photos would certify it",
+        text,
     )
-    assert re.search(r"about \d[\d,]* photos like these would do", text)
-    assert "--delta 1 goes by the estimate" in text
+    assert "more photos like these into my photos, with their objects in its ground truth" in text
+    assert "only the new ones are paid for (about " in text
+    assert f"imgrid profile --photos 'my photos' --truth objects.json --out {profile}" in text
     assert load(tmp_path / "c.json").shapes == "1x1"
 
 
 def test_it_says_when_more_photos_would_not_help(
     plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
-    """The command says when more photos would not help, as anything cheaper loses too much."""
+    """The command says when more photos would not help, as anything cheaper loses too much, and
+    names the command that goes by the estimate."""
     text = output_of(plan(profile, "--max-drop", "0", "--no-companion", "--metric", "agreement"))
-    assert (
-        "nothing cheaper can be promised: it is estimated to lose more, or lost more on the "
-        "36 photos held" in text
+    assert "nothing cheaper than asking about each photo alone is promised" in text
+    assert re.search("anything cheaper is estimated to lose more|such plans lost more", text)
+    assert re.search(
+        r"imgrid plan .*--max-drop 0\.0 .*--metric agreement .*--delta 1 --force", text
     )
     assert load(tmp_path / "c.json").shapes == "1x1"
+
+
+def test_a_row_of_the_front_can_be_taken(
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
+) -> None:
+    """Any row can be taken by its number, without a goal; the loss of plans at its price is
+    bounded, and that is what its cascade promises."""
+    text = output_of(plan(profile, "--take", "1", "--no-companion"))
+    row = re.search(r" 1 (\S+) .*?(\d\.\d+) (\d+\.\d)%", text[text.index("the front, ") :])
+    assert row is not None
+    assert f"row 1, {row[1]}" in text
+    promised = re.search(r"promised: AP50 falls by no more than (\d\.\d+)", text)
+    promise = load(tmp_path / "c.json").promise
+    assert promise.photos == 90
+    assert promise.max_drop == pytest.approx(float(promised[1]), abs=5e-4)
+
+
+def test_a_row_that_may_lose_more_than_the_goal_is_taken_and_told(
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
+) -> None:
+    """With a goal that the row is not promised to meet, the command says so, and the cascade
+    promises what was shown."""
+    text = output_of(plan(profile, "--max-drop", "0.001", "--take", "1", "--no-companion"))
+    assert "not promised to lose at most 0.001; promised: AP50 falls by no more than" in text
+    assert load(tmp_path / "c.json").promise.max_drop > 0.001
+
+
+def test_a_file_is_not_overwritten_unasked(
+    plan: Callable[..., Result], profile: Path, tmp_path: Path
+) -> None:
+    """A cascade that is there is not overwritten: the error comes before any work, here before the
+    profile is read, and names both ways out."""
+    (tmp_path / "c.json").write_text("mine")
+    result = plan(tmp_path / "no profile", "--save", "0.5")
+    assert isinstance(result.exception, ConfigError)
+    assert re.search(
+        r"c\.json: is there already.*--out other\.json.*--force", str(result.exception)
+    )
+    assert (tmp_path / "c.json").read_text() == "mine"
+    output_of(plan(profile, "--save", "0.5", "--delta", "1", "--no-companion", "--force"))
+    assert load(tmp_path / "c.json").stages
 
 
 def test_without_the_companion_its_answers_are_unused(
@@ -164,9 +219,9 @@ def test_the_same_profile_and_goal_give_the_same_cascade(
     """The same profile and goal give the same cascade; another seed holds out other photos."""
     output_of(plan(profile, "--save", "0.5", "--no-companion"))
     first = (tmp_path / "c.json").read_bytes()
-    output_of(plan(profile, "--save", "0.5", "--no-companion"))
+    output_of(plan(profile, "--save", "0.5", "--no-companion", "--force"))
     assert (tmp_path / "c.json").read_bytes() == first
-    output_of(plan(profile, "--save", "0.5", "--no-companion", "--seed", "3"))
+    output_of(plan(profile, "--save", "0.5", "--no-companion", "--seed", "3", "--force"))
     assert (tmp_path / "c.json").read_bytes() != first
 
 
@@ -206,6 +261,7 @@ def test_cascades_may_use_a_second_providers_profile(
         (["--save", "0.5", "--metric", "speed"], "--metric speed: there are ap50, map, agreement"),
         ([], "give one of --max-drop, --save and --budget-usd"),
         (["--save", "0.5", "--max-drop", "0.1"], "give one of --max-drop, --save and --budget-usd"),
+        (["--take", "999", "--no-companion"], r"--take 999: the front has rows 1 to \d+"),
     ],
 )
 def test_the_error_for_an_unreachable_goal_names_its_option(
@@ -257,13 +313,22 @@ def test_agreement_needs_answers_alone(plan: Callable[..., Result], tmp_path: Pa
 def test_a_page_with_the_front_is_written_on_request(
     plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:
-    """On request the command writes a page with the front drawn, and names it."""
+    """On request the command writes a page, and names it. It begins with the conclusion and the
+    command to run next; the front and the photos follow, all else is folded."""
     page = tmp_path / "plan.html"
     text = output_of(
         plan(profile, "--save", "0.5", "--delta", "1", "--no-companion", "--report", page)
     )
     assert f"page: {page}" in text
-    assert "The front" in page.read_text()
+    content = page.read_text()
+    lead = re.search(r'<p class="lead soft">(.*?)</p>', content)[1]
+    assert re.search(r"saves \d+ % \(\d+ to \d+ %\) of the images in full canvases", lead)
+    assert "nothing is promised. Name it in the route as cascade:" in lead
+    headings = re.findall(r"<h2>(.*?)</h2>", content.partition("<details>")[0])
+    assert headings == ["Run next", "What saving costs", "Where it loses and gains most"]
+    assert content.count("<details>") == 5
+    assert "photos are no longer where the profile found them" in content
+    assert content.count("<figcaption>") > 2
 
 
 def test_no_metric_works_without_answers_alone(plan: Callable[..., Result], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bounds on what may be lost, which hold for any number of photos."""
+"""Bounds on what may be lost: exact ones, and those of the bootstrap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thresholds.fusion.arrays import Floats
-from thresholds.plan.bounds import certified_count, p_value, photos_needed, upper_bound
+from thresholds.plan.bounds import (
+    bootstrap_bounds,
+    certified_count,
+    check_photos,
+    exact_bound,
+    p_value,
+    photos_needed,
+)
 
 Sampler = Callable[[np.random.Generator, float, int], Floats]
 
@@ -57,7 +64,7 @@ def test_p_values_are_as_rare_as_their_level(sampler: Sampler, count: int) -> No
 def test_the_upper_bound_covers_the_true_mean(sampler: Sampler) -> None:
     """The bound is over the true mean, except in a share of runs of at most delta."""
     rng = np.random.default_rng(2)
-    misses = [upper_bound(sampler(rng, 0.05, 80), 0.1, (-1, 1)) < 0.05 for _ in range(200)]
+    misses = [exact_bound(sampler(rng, 0.05, 80), 0.1, (-1, 1)) < 0.05 for _ in range(200)]
     assert np.mean(misses) <= 0.1 + 2.5 * np.sqrt(0.09 / 200)
 
 
@@ -68,19 +75,73 @@ def test_losing_options_are_seldom_certified() -> None:
     errors = 0
     for _ in range(300):
         means = [0.0, 0.01, 0.05, 0.06, 0.05, 0.2]
-        losses = np.stack([rare(rng, mean, 200) for mean in means])
-        errors += certified_count(losses, 0.05, 0.1, (-1, 1)) > 2
+        bounds = [exact_bound(rare(rng, mean, 200), 0.1, (-1, 1)) for mean in means]
+        errors += certified_count(bounds, 0.05 - 1e-9) > 2
     assert errors / 300 <= 0.1 + 2.5 * np.sqrt(0.09 / 300)
 
 
 def test_certification_ends_at_the_first_failure() -> None:
     """Certification ends at the first option that fails, whatever comes after it; where all pass,
     all are certified."""
-    good, bad = np.full(300, -0.1), np.full(300, 0.2)
-    assert certified_count(np.stack([good, good, bad, good]), 0.05, 0.1, (-1, 1)) == 2
-    assert certified_count(np.stack([good, good]), 0.05, 0.1, (-1, 1)) == 2
-    assert certified_count(np.stack([bad, good]), 0.05, 0.1, (-1, 1)) == 0
-    assert certified_count(np.zeros((0, 300)), 0.05, 0.1, (-1, 1)) == 0
+    assert certified_count([0.01, 0.05, 0.06, 0.01], 0.05) == 2
+    assert certified_count([0.01, 0.05], 0.05) == 2
+    assert certified_count([0.06, 0.01], 0.05) == 0
+    assert certified_count([], 0.05) == 0
+
+
+# -- the bootstrap's
+
+
+def bootstrap_bound(losses: Floats, delta: float) -> float:
+    """The bound for one plan."""
+    return float(bootstrap_bounds(losses[None], delta)[0])
+
+
+@pytest.mark.parametrize("sampler", [small, both_ways, skewed])
+def test_fresh_photos_lose_more_than_the_bound_as_seldom_as_delta(sampler: Sampler) -> None:
+    """The mean loss of a fresh sample, a third as large, is over the bound in a share of runs of
+    about delta at most."""
+    rng, runs, count = np.random.default_rng(7), 300, 240
+    exceeded = 0
+    for _ in range(runs):
+        bound = bootstrap_bound(sampler(rng, 0.05, count), 0.1)
+        exceeded += sampler(rng, 0.05, check_photos(count)).mean() > bound
+    assert exceeded / runs <= 0.1 + 2.5 * np.sqrt(0.09 / runs)
+
+
+@pytest.mark.parametrize("sampler", [small, both_ways, skewed])
+def test_the_long_run_is_within_the_bootstrap_bound_more_often_still(sampler: Sampler) -> None:
+    """The true mean, which is what a fresh sample without end would show, is over the bound in
+    fewer runs than delta."""
+    rng = np.random.default_rng(8)
+    misses = [bootstrap_bound(sampler(rng, 0.05, 240), 0.1) < 0.05 for _ in range(200)]
+    assert np.mean(misses) <= 0.1
+
+
+def test_the_bootstrap_bound_does_not_suffer_from_what_might_be_lost() -> None:
+    """Where a photo could lose far more than any does, as with rare labels, the bootstrap's bound
+    is much lower than the exact one."""
+    losses = np.random.default_rng(9).normal(0.0, 0.25, 500)
+    assert bootstrap_bound(losses, 0.1) < 0.7 * exact_bound(losses, 0.1, (-8, 8))
+
+
+@given(LOSSES, st.sampled_from([0.01, 0.1, 0.5]))
+def test_the_bootstrap_bound_is_the_same_each_time(losses: Floats, delta: float) -> None:
+    """The same losses give the same bound, and a smaller delta no lower one."""
+    bound = bootstrap_bound(losses, delta)
+    assert bound == bootstrap_bound(losses, delta)
+    assert bootstrap_bound(losses, delta / 2) >= bound
+
+
+def test_photos_that_all_lose_nothing_do_not_prove_that_none_does() -> None:
+    """Where no photo of n loses anything, photos that lose 1 may still come: a share p of them is
+    missed by n photos with a probability of (1 - p)^n. Without photos there is no bound."""
+    bound = bootstrap_bound(np.zeros(50), 0.1)
+    assert (1 - bound) ** 50 == pytest.approx(0.1)
+    assert bootstrap_bound(np.zeros(0), 0.1) == np.inf
+
+
+# -- both
 
 
 @pytest.mark.parametrize("sampler", DISTRIBUTIONS)
@@ -88,7 +149,7 @@ def test_more_photos_tighten_the_bound(sampler: Sampler) -> None:
     """With more photos of the same kind the bound is nearer to the mean."""
     rng = np.random.default_rng(4)
     bounds = [
-        np.mean([upper_bound(sampler(rng, 0.02, count), 0.1, (-1, 1)) for _ in range(15)])
+        np.mean([exact_bound(sampler(rng, 0.02, count), 0.1, (-1, 1)) for _ in range(15)])
         for count in (50, 200, 800)
     ]
     assert bounds[0] > bounds[1] > bounds[2] > 0.02
@@ -99,13 +160,13 @@ def test_bounds_stay_in_range_for_any_losses(losses: Floats, most: float, delta:
     """For any losses a p-value is over 0 and at most 1, and a bound lies within the range of
     losses."""
     assert 0 < p_value(losses, most, (-1, 1)) <= 1
-    assert -1 <= upper_bound(losses, delta, (-1, 1)) <= 1
+    assert -1 <= exact_bound(losses, delta, (-1, 1)) <= 1
 
 
 @given(LOSSES)
 def test_a_smaller_delta_raises_the_bound(losses: Floats) -> None:
     """A smaller chance of being wrong gives a higher bound."""
-    assert upper_bound(losses, 0.01, (-1, 1)) >= upper_bound(losses, 0.3, (-1, 1)) - 1e-6
+    assert exact_bound(losses, 0.01, (-1, 1)) >= exact_bound(losses, 0.3, (-1, 1)) - 1e-6
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40).map(np.array), st.floats(0.01, 0.99))
@@ -124,25 +185,29 @@ def test_no_photos_prove_nothing() -> None:
     """Without photos nothing is certified."""
     none = np.zeros(0)
     assert p_value(none, 0.5, (-1, 1)) == 1
-    assert upper_bound(none, 0.1, (-1, 1)) == 1
-    assert photos_needed(none, 0.5, 0.1, (-1, 1)) is None
+    assert exact_bound(none, 0.1, (-1, 1)) == 1
 
 
-@pytest.mark.parametrize("most", [0.1, 0.15, 0.3])
-def test_photos_needed_are_enough_and_hardly_too_many(most: float) -> None:
-    """The number of photos needed is enough to certify a limit, and hardly fewer would do."""
-    losses = rare(np.random.default_rng(5), 0.02, 60)
-    count = photos_needed(losses, most, 0.1, (-1, 1))
-    order = np.random.default_rng(0).permutation(60)
-    assert p_value(np.resize(losses[order], count), most, (-1, 1)) <= 0.1
-    if count > 60:
-        assert p_value(np.resize(losses[order], int(count / 1.3)), most, (-1, 1)) > 0.1
+def test_photos_needed_grow_with_the_square_of_the_distance() -> None:
+    """Half the distance from the mean to the limit takes four times the photos; where the photos'
+    own mean is over the limit, no number is enough."""
+    assert photos_needed(100, 0.0, 0.04, 0.04) == 100
+    assert photos_needed(100, 0.0, 0.04, 0.02) == 400
+    assert photos_needed(100, 0.02, 0.04, 0.02) is None
 
 
-def test_a_narrower_margin_needs_more_photos() -> None:
-    """A narrower margin needs more photos; where the photos' own mean is over the limit, no number
-    is enough."""
-    losses = rare(np.random.default_rng(6), 0.02, 100)
-    counts = [photos_needed(losses, most, 0.1, (-1, 1)) for most in (0.3, 0.1, 0.05)]
-    assert counts == sorted(counts)
-    assert photos_needed(losses, 0.01, 0.1, (-1, 1)) is None
+@given(st.integers(1, 5), st.integers(2, 60))
+def test_plans_are_bounded_each_by_its_own_losses(plans: int, photos: int) -> None:
+    """The bounds of several plans are those of each alone."""
+    losses = np.random.default_rng(plans).normal(0.0, 1.0, (plans, photos))
+    alone = [bootstrap_bound(row, 0.1) for row in losses]
+    assert bootstrap_bounds(losses, 0.1) == pytest.approx(alone)
+
+
+def test_four_times_the_photos_halve_the_distance() -> None:
+    """Four times as many photos with the same losses have a bound at half the distance from their
+    mean, as the number of photos needed assumes."""
+    losses = np.random.default_rng(10).normal(0.0, 0.25, 200)
+    distance = bootstrap_bound(losses, 0.1) - losses.mean()
+    nearer = bootstrap_bound(np.tile(losses, 4), 0.1) - losses.mean()
+    assert nearer == pytest.approx(distance / 2, rel=0.15)

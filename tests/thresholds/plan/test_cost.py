@@ -49,6 +49,42 @@ def test_each_orientation_fills_its_own_canvases(portrait: float) -> None:
     assert Traffic(30, 0.15, portrait).fill(6) == pytest.approx(1 / images, rel=0.02)
 
 
+def simulated_share_above(rate: float, photos: int, cells: int) -> float:
+    """The share of photos whose canvas, as above, holds more than `photos` of them."""
+    rng, now_s, due_s, canvases = random.Random(1), 0.0, -1.0, [0]
+    for _ in range(40_000):
+        now_s += rng.expovariate(rate)
+        if now_s > due_s or canvases[-1] == cells:
+            canvases.append(0)
+            due_s = now_s + 0.15
+        canvases[-1] += 1
+    return sum(count for count in canvases if count > photos) / sum(canvases)
+
+
+@pytest.mark.parametrize(("rate", "photos", "cells"), [(2, 1, 6), (20, 2, 6), (40, 6, 25)])
+def test_the_share_of_photos_on_fuller_canvases_is_that_of_a_simulation(
+    rate: int, photos: int, cells: int
+) -> None:
+    """The share of photos that are on a canvas with more than so many others is that of a
+    simulation."""
+    assert Traffic(rate, 0.15).share_above(photos, cells) == pytest.approx(
+        simulated_share_above(rate, photos, cells), abs=0.02
+    )
+
+
+@given(RATES, CELLS, st.integers(1, 36), st.floats(0, 1))
+def test_the_share_on_fuller_canvases_is_a_share(
+    rate: float, cells: int, photos: int, portrait: float
+) -> None:
+    """It lies between 0 and 1, and is 0 where a canvas has no more cells; without a rate all
+    canvases are full."""
+    share = Traffic(rate, 0.15, portrait).share_above(photos, cells)
+    assert 0 <= share <= 1 + 1e-9
+    if photos >= cells:
+        assert share == 0
+    assert Traffic().share_above(photos, photos + 1) == 1
+
+
 @given(RATES, CELLS, st.floats(0, 1), st.floats(0, 1))
 def test_the_fill_lies_between_one_and_all_cells(
     rate: float, cells: int, share: float, portrait: float

@@ -12,7 +12,9 @@ import pytest
 from providers.prices import Price
 from tests.support.studies import study_of
 from thresholds.fusion.looks import ITSELF, LookKind
+from thresholds.plan.bounds import BoundKind
 from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
+from thresholds.plan.cross_validation import CrossValidation, cross_validated
 from thresholds.plan.search import flat_candidates, gated_candidates, seed_candidates
 from thresholds.plan.selection import Goal, Selection, held_out_photos, is_affordable, select
 from thresholds.plan.study import Study
@@ -23,7 +25,8 @@ from thresholds.testing import synthetic_sample
 pytestmark = pytest.mark.slow
 
 GRID = LookKind(Shape(3, 2))
-NOBODY = np.zeros(0, np.int64)
+ABSENT = -2
+"""The fold of photos that neither choose nor judge."""
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +56,13 @@ def agreement_front(agreement_study: Study) -> list[OperatingPoint]:
 
 
 def selected(study: Study, front: Sequence[OperatingPoint], **goal: Any) -> Selection | None:
-    """The selection for this goal, given the photos that are held out."""
-    return select(study, front, Goal(**goal), held_out_photos(study))
+    """The selection for this goal, by the photos that did not choose."""
+    return select(study, front, Goal(**goal), validation_of(study, front))
+
+
+def validation_of(study: Study, front: Sequence[OperatingPoint]) -> CrossValidation:
+    """The cross-validation of the front's options, kept with the study."""
+    return cross_validated(study, [point.candidate for point in front])
 
 
 def with_price(study: Study, usd: float) -> Study:
@@ -68,14 +76,14 @@ def with_price(study: Study, usd: float) -> Study:
 
 
 @pytest.mark.parametrize("most", [0.0, 0.01, 0.05, 0.3])
-@pytest.mark.parametrize("hold_out", [True, False])
+@pytest.mark.parametrize("validated", [True, False])
 def test_without_a_promise_the_cheapest_within_limits_is_selected(
-    study: Study, front: list[OperatingPoint], most: float, hold_out: bool
+    study: Study, front: list[OperatingPoint], most: float, validated: bool
 ) -> None:
-    """With a delta of 1, or no photo held out, the cheapest option within the limit is selected and
-    nothing is promised."""
-    goal = Goal(max_drop=most, delta=1.0 if hold_out else 0.1)
-    selection = select(study, front, goal, held_out_photos(study) if hold_out else NOBODY)
+    """With a delta of 1, or no cross-validation, the cheapest option within the limit is selected
+    and nothing is promised."""
+    goal = Goal(max_drop=most, delta=1.0 if validated else 0.1)
+    selection = select(study, front, goal, validation_of(study, front) if validated else None)
     assert selection.held_out is None
     assert selection.point.change >= -most
     assert all(point.change < -most for point in front if point.images < selection.point.images)
@@ -96,13 +104,14 @@ def test_photos_go_alone_if_every_option_loses_too_much(
 def test_the_best_option_that_saves_enough_is_selected(
     study: Study, front: list[OperatingPoint], save: float
 ) -> None:
-    """The best option that saves enough is selected, and the held-out photos give its loss."""
+    """The best option that saves enough is selected, and photos that did not choose give its
+    loss."""
     selection = selected(study, front, save=save)
     assert selection.point.images <= 1 - save + 1e-9
     assert selection.point.value == max(
         point.value for point in front if point.images <= 1 - save + 1e-9
     )
-    assert selection.held_out.photos == 60
+    assert selection.held_out.photos == 160
     assert selection.held_out.bound > selection.held_out.drop
 
 
@@ -146,14 +155,15 @@ def test_a_delta_of_1_gives_no_held_out_result(study: Study, front: list[Operati
 # -- by a promise
 
 
-def test_the_selected_option_is_certified_on_held_out_photos(
-    agreement_study: Study, agreement_front: list[OperatingPoint]
+@pytest.mark.parametrize(("bound", "photos"), [("bootstrap", 120), ("exact", 50)])
+def test_the_selected_option_is_certified_on_photos_that_did_not_choose_it(
+    agreement_study: Study, agreement_front: list[OperatingPoint], bound: str, photos: int
 ) -> None:
-    """The selected option loses less on held-out photos than its bound, and the bound is within the
-    limit."""
-    selection = selected(agreement_study, agreement_front, max_drop=0.2, delta=0.1)
+    """Plans of that price lose less on photos that did not choose them than the bound, and the
+    bound is within the limit. The exact bound is from held-out photos only."""
+    selection = selected(agreement_study, agreement_front, max_drop=0.2, delta=0.1, bound=bound)
     assert selection.point.images < 1
-    assert selection.held_out.photos == 50
+    assert selection.held_out.photos == photos
     assert selection.held_out.drop < selection.held_out.bound <= 0.2
 
 
@@ -208,9 +218,10 @@ def large_study() -> tuple[Study, list[OperatingPoint]]:
     )
 
 
+@pytest.mark.parametrize("bound", ["bootstrap", "exact"])
 @pytest.mark.parametrize("most", [0.1, 0.12, 0.2])
 def test_promises_hold_on_all_photos(
-    large_study: tuple[Study, list[OperatingPoint]], most: float
+    large_study: tuple[Study, list[OperatingPoint]], most: float, bound: BoundKind
 ) -> None:
     """Selected again and again from a few random photos, the option loses more than the limit over
     all photos in a share of at most delta, and is not always 1x1."""
@@ -220,10 +231,12 @@ def test_promises_hold_on_all_photos(
         id(point.candidate): loss_of(study, point.candidate)
         for point in (*front, study.point(study.alone))
     }
-    points = [
-        select(study, front, Goal(max_drop=most, delta=0.1), rng.choice(everyone, 80)).point
-        for _ in range(150)
-    ]
+    validation, points = validation_of(study, front), list[OperatingPoint]()
+    for _ in range(150):
+        photo_folds = study.training.folds.copy()
+        photo_folds[rng.choice(everyone, len(everyone) - 80, replace=False)] = ABSENT
+        few = replace(validation, folds=photo_folds)
+        points.append(select(study, front, Goal(max_drop=most, delta=0.1, bound=bound), few).point)
     assert np.mean([losses[id(point.candidate)] > most for point in points]) <= 0.1 + 2.5 * np.sqrt(
         0.09 / 150
     )

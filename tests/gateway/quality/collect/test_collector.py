@@ -19,9 +19,11 @@ from gateway.grid.renderer import Renderer
 from gateway.quality import profile
 from gateway.quality.collect.answer_store import AnswerStore, answers_by_shape, stored_answers
 from gateway.quality.collect.collector import Collector
+from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.collect.photos import find_photos, read_photos
 from gateway.quality.collect.purchase import Purchase
 from gateway.quality.collect.questions import CanvasQuestion, questions
+from gateway.quality.errors import QuoteDeclined
 from gateway.quality.profile import ProfileOptions, ProfileResult, parse_shapes
 from gateway.quality.progress import NoProgress
 from gateway.testing.gateway import routing_of
@@ -482,6 +484,40 @@ class TestCommand:
         assert (
             len((tmp_path / "out/companion-friend/responses.jsonl").read_text().splitlines()) == 12
         )
+
+    def test_only_new_photos_are_paid_for(self, tmp_path: Path, folder: Path) -> None:
+        """After photos were added, the same command asks about the new ones only; the old ones are
+        asked about no more, at any shape."""
+        routing = routing_of(tmp_path, ROUTE)
+        profile_of(routing, [folder], [], options())
+        rows = (tmp_path / "out/responses.jsonl").read_text().splitlines()
+        earlier = {key for row in rows for key in json.loads(row)["photos"]}
+        for number in range(3):
+            image = drawn((120, 90), Block("blue", 10, 10, 90 - number, 60))
+            (folder / f"more-{number}.png").write_bytes(encoded(image))
+        profile_of(routing, [folder], [], options())
+        all_rows = (tmp_path / "out/responses.jsonl").read_text().splitlines()
+        assert all_rows[: len(rows)] == rows
+        bought = {key for row in all_rows[len(rows) :] for key in json.loads(row)["photos"]}
+        assert len(bought) == 3
+        assert bought.isdisjoint(earlier)
+
+    def test_a_declined_price_leaves_the_photos_ungrouped(
+        self, tmp_path: Path, folder: Path
+    ) -> None:
+        """Photos of a purchase that was declined are not yet photos of the profile."""
+        routing = routing_of(tmp_path, ROUTE)
+        with pytest.raises(QuoteDeclined):
+            profile.run(
+                routing,
+                routing.routes["objects"],
+                read_photos([folder], []),
+                options(),
+                folder=tmp_path / "out",
+                confirm=lambda quote: False,
+                progress=NoProgress(),
+            )
+        assert PhotoList.load(tmp_path / "out") == PhotoList()
 
     def test_an_unknown_companion_is_refused(self, tmp_path: Path, folder: Path) -> None:
         """The error for a companion that is not configured names the configured providers."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,11 +21,14 @@ from gateway.quality.profile import ProfileOptions, parse_shapes
 from gateway.quality.progress import NoProgress
 from gateway.quality.report import page as report
 from gateway.quality.report import profile as profile_page
-from gateway.quality.report.page import FigureImage, PageSection, PageTable
+from gateway.quality.report.page import FigureImage, PageCommand, PageSection, PageTable
 from gateway.testing.gateway import routing_of
 from gateway.testing.pictures import Block, drawn, encoded
+from thresholds.fusion.looks import LookKind
 from thresholds.profile.profile import Profile
 from thresholds.rules.imgrid import Spread
+from thresholds.samples.sample import Sample
+from thresholds.shape import Shape
 
 DOT = encoded(Image.new("RGB", (2, 2)))
 CONFIG = {
@@ -50,10 +55,31 @@ def test_a_page_loads_nothing(tmp_path: Path) -> None:
 def test_texts_are_escaped() -> None:
     """Any text of a label or a name is shown as text on the page."""
     evil = "<script>alert('x')</script>&\""
-    parts = [PageTable([evil], [[evil, evil]]), FigureImage("p", DOT, evil)]
-    text = report.page(evil, evil, [PageSection(evil, evil, parts)])
+    parts = [PageTable([evil], [[evil, evil]]), FigureImage("p", DOT, evil), PageCommand(evil)]
+    text = report.page(evil, evil, [PageSection(evil, evil, parts, folded=True)])
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") == 9
+    assert text.count("&lt;script&gt;") == 10
+
+
+def test_a_folded_section_shows_its_heading_only() -> None:
+    """A folded section opens without a script; others are open."""
+    sections = [PageSection("Open", "x"), PageSection("Folded", "y", folded=True)]
+    text = report.page("t", "l", sections)
+    assert "<section><h2>Open</h2>" in text
+    assert "<details><summary><h2>Folded</h2></summary>" in text
+
+
+def test_a_row_of_a_table_can_stand_out() -> None:
+    """A table marks one row, and the column that names rows, wherever it is."""
+    text = PageTable(["row", "cascade"], [["1", "a"], ["2", "b"]], 1, strong=1).html()
+    assert '<tr class="strong"><td>2</td><th scope="row" class="name">b</th></tr>' in text
+    assert '<tr><td>1</td><th scope="row" class="name">a</th></tr>' in text
+
+
+def test_a_narrow_window_gets_a_figure_of_its_own() -> None:
+    """A figure may have another one for narrow windows, inside the page as well."""
+    text = FigureImage("p", DOT, "A dot.", DOT).html()
+    assert re.search(r'<source media="\(max-width: 640px\)" srcset="data:image/png;base64,', text)
 
 
 def test_a_missing_package_is_named() -> None:
@@ -107,6 +133,28 @@ class TestShow:
         text = page.read_text()
         assert text.count("<img") == len(names)
         assert "Profile of here" in text
+        assert "Without a cascade, 2x2 for every photo saves 75 % of the images" in text
+        assert "A plan finds the cheapest cascade" in text
+        assert f"imgrid plan {page.parent.parent} --max-drop 0.02 --report plan.html" in text
+        headings = re.findall(r"<h2>(.*?)</h2>", text.partition("<details>")[0])
+        assert headings == ["Run next", "How good answers are", "Where it loses and gains most"]
+
+    def test_photos_are_shown_with_both_answers(self, folder: Callable[..., Path]) -> None:
+        """Photos that a shape loses or gains on are shown with both answers, unless their files
+        are gone; then the page says so."""
+        profile_folder = folder("1x1,3x3")
+        sample = Sample.load(profile_folder / "sample.npz")
+        grid = LookKind(Shape(3, 3))
+        looks = {**sample.looks, grid: (sample.looks[grid][0].of_photos(np.arange(9)[::-1]),)}
+        replace(sample, looks=looks).save(profile_folder / "sample.npz")
+        text = profile_page.show(profile_folder).read_text()
+        assert "data:image/jpeg" in text
+        assert "no longer where" not in text
+        for photo in (profile_folder.parent / "photos").iterdir():
+            photo.unlink()
+        text = profile_page.show(profile_folder).read_text()
+        assert "data:image/jpeg" not in text
+        assert "photos are no longer where the profile found them" in text
 
     def test_figures_without_data_are_not_drawn(self, folder: Callable[..., Path]) -> None:
         """Figures without data, here of the probe and of grids, are not drawn."""
