@@ -25,7 +25,16 @@ app = typer.Typer(invoke_without_command=True)
 
 SHAPES = "1x1,2x1,2x2,3x2,3x3,4x3,4x4,5x5"
 GROUP_SHAPES = "4x3,3x3,3x2,2x2,2x1"
-BOX_OPTIONS = "truth", "cascade", "companion", "floor", "factor", "deviations", "probe"
+BOX_OPTIONS = (
+    "truth",
+    "reference",
+    "cascade",
+    "companion",
+    "floor",
+    "factor",
+    "deviations",
+    "probe",
+)
 GROUP_OPTIONS = "recall", "positive", "rate", "labels"
 """Options of `profile` that are for tasks of one kind."""
 
@@ -111,6 +120,15 @@ def profile(
             help="Ask about some of them in canvases of several sizes, too: which is enough?",
         ),
     ] = False,
+    reference: Annotated[
+        bool | None,
+        typer.Option(
+            "--reference/--no-reference",
+            help="Ask about each photo mirrored, too: what answers are measured by without --truth "
+            "(an image a photo). By default only without --truth.",
+            show_default=False,
+        ),
+    ] = None,
     yes: Yes = False,
     config: ConfigFile = DEFAULT_FILE,
 ) -> None:
@@ -161,7 +179,9 @@ def profile(
                 console=out,
             )
             return
-        options = ProfileOptions(parse_shapes(shapes or SHAPES), groupings, floor, companion, probe)
+        options = ProfileOptions(
+            parse_shapes(shapes or SHAPES), groupings, floor, companion, probe, reference
+        )
         cascades = list(map(parse_shapes, cascade)) or [default_cascade(options.shapes)]
         result = run_profile(
             routing,
