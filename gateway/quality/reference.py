@@ -86,9 +86,7 @@ def purchases(
     purchase = Purchase(
         MirroredProvider(routing.providers[route.provider]),
         questions(sizes, [ALONE], 1),
-        AnswerStore(
-            answers, provenance(routing.settings, routing.file, route.provider, route.task)
-        ),
+        AnswerStore(answers, origin),
         purpose=" as reference, mirrored",
         task=route.task,
     )
