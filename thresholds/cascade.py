@@ -64,7 +64,7 @@ class Promise(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    metric: Literal["ap50", "map", "agreement"]
+    metric: Literal["ap50", "map", "agreement", "labels"]
     max_drop: float = Field(ge=0, le=1)
     delta: float = Field(gt=0, lt=1)
     photos: int = Field(ge=1)

@@ -130,17 +130,17 @@ def learned_fusion(
         weights=tuple(training.label_weights[labels].tolist()),
         rescore={path_text(path): fit.trees for path, fit in paths.items()},
         calibration={path_text(path): knots for path, knots in calibration.items()},
-        verbatim=training.quality.metric == "agreement",
+        verbatim=training.quality.verbatim,
     )
 
 
 def _calibration(
     training: TrainingData, paths: Mapping[Path, PathFit], score_pairs: Floats
 ) -> Mapping[Path, Knots]:
-    """The calibration of each path. For agreement, where scores are compared with a threshold, it
-    is its own. For precision, where scores of different paths are ranked together, it is the same
+    """The calibration of each path. For F1, where scores are compared with a threshold, it is its
+    own. For precision, where scores of different paths are ranked together, it is the same
     for all, which changes no rank."""
-    if training.quality.metric != "agreement":
+    if not training.quality.is_f1:
         return dict.fromkeys(paths, calibration_knots(score_pairs[:, 0], score_pairs[:, 1]))
     calibration = {}
     for path, fit in paths.items():

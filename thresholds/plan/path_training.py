@@ -21,7 +21,7 @@ from thresholds.fusion.calibration import calibration_knots
 from thresholds.fusion.fusion import blended_scores, logistic, look_weights
 from thresholds.fusion.looks import ITSELF, Belief, Path
 from thresholds.fusion.trees import Trees, boosted_trees
-from thresholds.metrics.matching import match_boxes, true_positives
+from thresholds.metrics.matching import match_boxes
 from thresholds.plan.cross_fitting import Predict, cross_fitted
 from thresholds.plan.path_answers import GroupingBoxes, PathAnswers, path_answers
 from thresholds.plan.training_data import TrainingData
@@ -56,7 +56,7 @@ class PathFit(NamedTuple):
 def fuse_path(training: TrainingData, path: Path) -> PathFit:
     """The path with its looks fused and no model: its answers are `plain`."""
     fused = _fused_boxes(training, path)
-    plain = path_answers(training, _plain_boxes(training, path, fused), verbatim=path == (ITSELF,))
+    plain = path_answers(training, _plain_boxes(training, path, fused))
     no_features = np.zeros((len(fused), len(training.sample), 0))
     return PathFit(Trees.constant(0.0), plain, plain, no_features, np.zeros((0, 3)))
 
@@ -72,13 +72,15 @@ def train_path(training: TrainingData, path: Path) -> PathFit:
             [boxes.box_array(blended_scores(boxes.scores, p)) for boxes, p in photo_boxes]
         )
     score_pairs = _score_pairs(training, rescored[0])
-    if training.quality.metric == "agreement":
+    if training.quality.verbatim and path[-1] == ITSELF:
+        rescored = _plain_boxes(training, (ITSELF,), fused)
+    elif training.quality.is_f1:
         rescored = _calibrated(rescored, score_pairs)
     plain = _plain_boxes(training, path, fused)
     return PathFit(
         trees,
-        path_answers(training, plain, verbatim=path == (ITSELF,)),
-        path_answers(training, rescored, verbatim=path[-1] == ITSELF),
+        path_answers(training, plain),
+        path_answers(training, rescored),
         _gain_features(training, path, fused, probabilities),
         score_pairs,
     )
@@ -123,8 +125,7 @@ def _probabilities(
     for each in fused:
         for photo, boxes in enumerate(each):
             rows.append(box_features(boxes))
-            objects = quality.objects_by_photo[photo]
-            positives.append(true_positives(boxes.box_array(), objects)[0])
+            positives.append(quality.positives(boxes.box_array(), photo)[0])
             covered.append(quality.covered[photo, boxes.labels])
             sizes.append(len(boxes))
             photos.append(photo)

@@ -122,10 +122,10 @@ def _losses(study: Study, candidates: Sequence[Candidate], photos: Ints) -> Floa
 
 
 def _loss_limit(study: Study, front: Sequence[OperatingPoint]) -> float:
-    """The largest loss or gain of a photo that counts; others are clipped to it. In agreement it is
+    """The largest loss or gain of a photo that counts; others are clipped to it. In F1 it is
     1. Parts in average precision have no bound but where a photo has the only objects of a label;
     there it is the largest loss or gain of any candidate of the front on any training photo."""
-    if study.training.quality.metric == "agreement":
+    if study.training.quality.is_f1:
         return 1.0
     losses = _losses(study, [point.candidate for point in front], study.training.photos)
     return max(float(np.abs(losses).max()), 1e-6)

@@ -19,7 +19,7 @@ from providers.detection import Detection
 from providers.prices import Price, Tier
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Ints, LabelIndex
-from thresholds.fusion.looks import LookKind, PhotoFacts
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 
 FILE = "sample.npz"
 
@@ -27,8 +27,8 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Reference(NamedTuple):
-    """One more look at each photo alone, of the photo mirrored, with boxes mirrored back; and which
-    photos have it (photos,)."""
+    """Answers to compare others with, and which photos have one (photos,): one more look at each
+    photo alone, of the photo mirrored, with boxes mirrored back."""
 
     table: BoxTable
     has_answer: Bools
@@ -73,6 +73,15 @@ class Sample:
     def detections(self, boxes: BoxArray) -> list[Detection]:
         """The boxes as detections, with their labels' names."""
         return boxes.detections(self.labels)
+
+    def first_answers(self, kind: LookKind) -> Reference:
+        """The answers of that kind's first grouping, to compare others with."""
+        return Reference(self.look(kind, 0), self.has_answer[kind][0])
+
+    @property
+    def reference_look(self) -> Reference:
+        """The reference look; in a profile without one the provider's own answer alone."""
+        return self.reference or self.first_answers(ITSELF)
 
     @cached_property
     def complete(self) -> Ints:
