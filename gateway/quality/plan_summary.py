@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gateway.quality.plan import Plan, promised_drop
+from gateway.quality.plan import Plan, noise_floor, promised_drop
 from thresholds.plan.candidates import OperatingPoint
 from thresholds.plan.selection import HeldOutResult
 
-METRIC_NAMES: Mapping[str, str] = {"ap50": "AP50", "map": "mAP", "agreement": "agreement"}
+METRIC_NAMES: Mapping[str, str] = {
+    "ap50": "AP50",
+    "map": "mAP",
+    "agreement": "agreement",
+    "labels": "agreement of labels",
+}
 
 
 class PlanSentence(NamedTuple):
@@ -52,6 +57,8 @@ def verdict(plan: Plan) -> list[PlanSentence]:
         f"{metric_name(plan)} {point.change:+.3f} (estimated)"
     )
     sentences = [PlanSentence(point.candidate.name, estimate)]
+    if study.training.quality.source == "reference":
+        sentences.append(_measure(plan))
     usd_per_month, photos = study.costs.usd_per_month, goal.photos_per_month
     if usd_per_month(1) > 0:
         usd, usd_alone = usd_per_month(photos * point.images), usd_per_month(photos)
@@ -62,6 +69,15 @@ def verdict(plan: Plan) -> list[PlanSentence]:
         )
     sentences.append(_unpromised() if held is None else _promise(plan, held))
     return sentences
+
+
+def _measure(plan: Plan) -> PlanSentence:
+    """What a metric without ground truth is measured against."""
+    floor = noise_floor(plan.explored.study)
+    noise = "" if floor is None else f"; two looks alone agree by {floor:.3f} themselves"
+    return PlanSentence(
+        "", f"{metric_name(plan)} is against a second look at each photo alone, mirrored{noise}"
+    )
 
 
 def _unpromised() -> PlanSentence:

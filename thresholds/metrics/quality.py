@@ -18,6 +18,7 @@ from thresholds.samples.sample import Sample
 
 Metric = Literal["ap50", "map", "agreement", "labels"]
 METRICS: tuple[Metric, ...] = ("ap50", "map", "agreement", "labels")
+Source = Literal["truth", "reference", "alone"]
 MIN_OBJECTS = 15
 """A label of fewer objects weighs as if it had so many: else a single object would decide which
 photos are asked about again."""
@@ -30,15 +31,15 @@ class Quality:
     `objects` are what should be detected on each photo: ground truth, or the detections of a look
     at the photo alone. `covered` (photos x labels) says of which labels they are complete.
     Agreement is the mean F1 of boxes, `labels` that of the sets of labels; in both only detections
-    of at least `min_score` count. With `own_answer` the objects are those of the very answer that
-    cascades are compared with, which agrees with itself by definition.
+    of at least `min_score` count. The `source` of the objects is ground truth, the reference look,
+    or the very answer alone that cascades are compared with.
     """
 
     metric: Metric
     objects: BoxTable
     covered: Bools
     min_score: float = CONFIDENCE
-    own_answer: bool = False
+    source: Source = "truth"
 
     @property
     def is_f1(self) -> bool:
@@ -49,7 +50,7 @@ class Quality:
     def verbatim(self) -> bool:
         """Whether the provider's own answer alone is right by definition, so that a cascade must
         not change it."""
-        return self.is_f1 and self.own_answer
+        return self.is_f1 and self.source == "alone"
 
     @cached_property
     def iou_thresholds(self) -> tuple[float, ...]:
@@ -145,8 +146,8 @@ def quality_of(sample: Sample, metric: Metric, min_score: float = CONFIDENCE) ->
     table = sample.reference_look.table
     looks = [table.of_photo(photo).by_score(min_score) for photo in range(len(sample))]
     objects = BoxTable.from_photos(looks), np.ones((len(sample), len(sample.labels)), bool)
-    own_answer = sample.reference is None
-    return _quality(metric, *objects, min_score=min_score, own_answer=own_answer)
+    source: Source = "alone" if sample.reference is None else "reference"
+    return _quality(metric, *objects, min_score=min_score, source=source)
 
 
 def _quality(metric: Metric, objects: BoxTable, covered: Bools, **fields: Any) -> Quality:
