@@ -85,7 +85,7 @@ def test_a_score_curve_rises_everywhere(scores: Floats, targets: Floats, digits:
 def test_as_many_scores_as_targets_reach_each_level(
     seed: int, scores_power: float, targets_power: float
 ) -> None:
-    """After calibration as many scores as target scores reach any level, however the two were
+    """After calibration as many scores as target scores reach any level within 1 %, however they were
     distributed and in whatever number."""
     rng = np.random.default_rng(seed)
     scores, targets = rng.random(900) ** scores_power, rng.random(700) ** targets_power
@@ -93,7 +93,7 @@ def test_as_many_scores_as_targets_reach_each_level(
     for level in LEVELS:
         wanted = (targets >= level).sum()
         if 0 < wanted < len(scores):
-            assert abs((calibrated >= level).sum() - wanted) <= 1
+            assert abs((calibrated >= level).sum() - wanted) <= 0.01 * len(scores)
 
 
 def test_few_scores_give_the_straight_line() -> None:

@@ -177,7 +177,7 @@ def test_without_ground_truth_confident_boxes_are_the_objects(referenced: bool) 
 def test_an_answer_alone_agrees_with_a_second_look_to_a_degree(metric: Metric) -> None:
     """Measured against a second look, the answer alone is not perfect: that is the noise floor."""
     sample = synthetic_sample(200, known=False, referenced=True)
-    assert 0.5 < mean_f1(quality_of(sample, metric), sample, ITSELF) < 0.98
+    assert 0.9 < mean_f1(quality_of(sample, metric), sample, ITSELF) < 0.995
     unreferenced = replace(sample, reference=None)
     assert mean_f1(quality_of(unreferenced, metric), unreferenced, ITSELF) == 1.0
 
@@ -193,7 +193,7 @@ def test_another_look_of_the_same_kind_loses_nothing(metric: Metric) -> None:
     drops = parts[ITSELF] - parts[twin]
     assert abs(drops.mean()) < 3 * drops.std() / np.sqrt(len(drops)) < 0.03
     unreferenced = replace(sample, reference=None)
-    assert mean_f1(quality_of(unreferenced, metric), unreferenced, twin) < 0.95
+    assert mean_f1(quality_of(unreferenced, metric), unreferenced, twin) < 0.99
 
 
 def test_sets_of_labels_are_compared_wherever_their_boxes_lie() -> None:
