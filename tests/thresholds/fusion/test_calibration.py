@@ -85,8 +85,8 @@ def test_a_score_curve_rises_everywhere(scores: Floats, targets: Floats, digits:
 def test_as_many_scores_as_targets_reach_each_level(
     seed: int, scores_power: float, targets_power: float
 ) -> None:
-    """After calibration as many scores as target scores reach any level within 1 %, however they were
-    distributed and in whatever number."""
+    """After calibration as many scores as target scores reach any level, up to 1 %, however the two
+    were distributed and in whatever number."""
     rng = np.random.default_rng(seed)
     scores, targets = rng.random(900) ** scores_power, rng.random(700) ** targets_power
     calibrated = np.interp(scores, *np.array(calibration_knots(scores, targets)).T)
