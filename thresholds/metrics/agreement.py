@@ -74,8 +74,11 @@ def _confident(detections: Sequence[Detection], confidence: float) -> list[Detec
     return [each for each in detections if each.score >= confidence]
 
 
-def mean_agreement(reference: PhotoDetections, detections: PhotoDetections) -> float:
+def mean_agreement(
+    reference: PhotoDetections, detections: PhotoDetections, confidence: float = CONFIDENCE
+) -> float:
     """Mean agreement over the photos of the reference."""
     return fmean(
-        photo_agreement(objects, detections.get(photo, ())) for photo, objects in reference.items()
+        photo_agreement(objects, detections.get(photo, ()), confidence)
+        for photo, objects in reference.items()
     )

@@ -50,7 +50,7 @@ class ProfileBench:
         self._folder, self._photos, self._task = folder, photos, task
 
     def profile(self, **options: Any) -> ProfileResult:
-        route = {"task": self._task, "provider": "eye", "stages": [{"shape": "1x1"}]}
+        route = {"task": str(self._task), "provider": "eye", "stages": [{"shape": "1x1"}]}
         config = {"providers": {"eye": {"kind": "shapes"}}, "routes": [route]}
         routing = routing_of(self._folder, config, {"eye": self.eye})
         return profile.run(
