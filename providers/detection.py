@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
@@ -57,6 +57,11 @@ class Box(NamedTuple):
         """The part of the box inside the picture. Its area is 0 if there is none."""
         return Box(*(min(max(side, 0.0), 1.0) for side in self))
 
+    @property
+    def mirrored(self) -> Box:
+        """The box on the picture with left and right swapped."""
+        return Box(1 - self.x1, self.y0, 1 - self.x0, self.y1)
+
     @classmethod
     def around(cls, points: Iterable[tuple[float, float]]) -> Box:
         """The smallest box that holds all points (x, y). Raises ValueError if there are none."""
@@ -107,3 +112,13 @@ class Detection:
         """Whether the provider grades the label and gives no grade, as Google's UNKNOWN: that is no
         score of 0."""
         return bool(self.details.get("graded")) and self.details.get("likelihood") == 0
+
+    @property
+    def mirrored(self) -> Detection:
+        """The detection on the picture with left and right swapped."""
+        return replace(
+            self,
+            box=self.box.mirrored,
+            polygon=tuple((1 - x, y) for x, y in self.polygon),
+            landmarks=tuple(mark._replace(x=1 - mark.x) for mark in self.landmarks),
+        )

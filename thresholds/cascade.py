@@ -25,6 +25,7 @@ from thresholds.fusion.box_fusion import fuse_detections
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence
 from thresholds.made_with import MadeWith
+from thresholds.metrics.agreement import CONFIDENCE
 from thresholds.rules import always, clean
 from thresholds.rules.base import Rule, Verdict
 from thresholds.rules.registry import read
@@ -59,16 +60,20 @@ class Promise(BaseModel):
     photo alone.
 
     With a probability of at least 1 - `delta`, `metric` falls by no more than `max_drop`.
-    `agreement` is a lower confidence bound of the mean agreement with 1x1 on such photos: the drift
-    monitor compares with it in service.
+    `agreement` is the least mean agreement with 1x1, of detections that score at least `min_score`,
+    to expect on such photos: the drift monitor compares with it in service. `floor` is the metric
+    of 1x1 itself against a second look alone, where the promise was made without ground truth:
+    nobody agrees with that better.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    metric: Literal["ap50", "map", "agreement"]
+    metric: Literal["ap50", "map", "agreement", "labels"]
     max_drop: float = Field(ge=0, le=1)
     delta: float = Field(gt=0, lt=1)
     photos: int = Field(ge=1)
     agreement: float = Field(ge=0, le=1)
+    floor: float | None = Field(None, ge=0, le=1)
+    min_score: float = Field(CONFIDENCE, ge=0, le=1)
 
 
 class Cascade(BaseModel):

@@ -33,10 +33,11 @@ def synthetic_sample(
     groupings: int = 2,
     seed: int = 0,
     known: bool = True,
+    referenced: bool = False,
     **fields: Any,
 ) -> Sample:
-    """A sample of photos with objects of three labels, with ground truth where `known`; `fields`
-    are further fields of the sample."""
+    """A sample of photos with objects of three labels, with ground truth where `known` and a second
+    look alone where `referenced`; `fields` are further fields of the sample."""
     rng = Random(seed)
     facts: dict[str, PhotoFacts] = {}
     truth: dict[str, list[Detection]] = {}
@@ -57,6 +58,10 @@ def synthetic_sample(
     if known:
         labels = frozenset(LABELS)
         covered = {photo: Known(objects, labels) for photo, objects in truth.items()}
+    if referenced:
+        fields["reference"] = {
+            photo: [synthetic_answer(rng, objects, ITSELF)] for photo, objects in truth.items()
+        }
     return sample_from_answers(facts, answers, covered, **fields)
 
 

@@ -43,8 +43,18 @@ def plan(
     ] = 1_000_000,
     metric: Annotated[
         str | None,
-        typer.Option(help="ap50, map or agreement with 1x1; ap50 where there is ground truth."),
+        typer.Option(
+            help="ap50, map, agreement (of boxes) or labels (of the sets of labels); by ground "
+            "truth where there is any, which agreement never is, else by the reference look. By "
+            "default ap50 with ground truth, else agreement."
+        ),
     ] = None,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="For agreement and labels: the client's threshold of the score."
+        ),
+    ] = 0.5,
     delta: Annotated[
         float,
         typer.Option(
@@ -124,7 +134,11 @@ def plan(
     goal = Goal(max_drop, save, budget_usd, photos_per_month, delta, bound)
     traffic = Traffic(photos_per_second, max_wait_ms / 1000)
     options = planning.PlanOptions(
-        planning.metric_of(metric), _held_out(held_out, bound, delta), traffic, seed
+        planning.metric_of(metric),
+        _held_out(held_out, bound, delta),
+        traffic,
+        seed,
+        min_score,
     )
     sample, floor = planning.read(profiles, companion=companion)
     explored = planning.explore(sample, floor, options, Bars(out, TimeElapsedColumn))

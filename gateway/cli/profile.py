@@ -29,6 +29,7 @@ SHAPES = "1x1,2x1,2x2,3x2,3x3,4x3,4x4,5x5"
 GROUP_SHAPES = "4x3,3x3,3x2,2x2,2x1"
 BOX_OPTIONS = (
     "truth",
+    "reference",
     "cascade",
     "companion",
     "floor",
@@ -131,6 +132,15 @@ def profile(
             "anything is paid.",
         ),
     ] = None,
+    reference: Annotated[
+        bool | None,
+        typer.Option(
+            "--reference/--no-reference",
+            help="Ask about each photo mirrored, too: what answers are measured by without --truth "
+            "(an image a photo). By default only without --truth.",
+            show_default=False,
+        ),
+    ] = None,
     yes: Yes = False,
     config: ConfigFile = DEFAULT_FILE,
 ) -> None:
@@ -189,6 +199,7 @@ def profile(
             floor,
             companion,
             probe,
+            reference,
             tuple(command_words(context, leave_out={"yes", "probe", "max_drop"})),
         )
         cascades = list(map(parse_shapes, cascade)) or [default_cascade(options.shapes)]

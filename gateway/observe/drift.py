@@ -27,7 +27,12 @@ from gateway.core.events import (
 from gateway.core.model import Entry, Outcome, Photo, Route, Tenant, Way, concerning
 from providers.detection import Detection, Task
 from thresholds.drift import Record
-from thresholds.metrics.agreement import CONFIDENCE, agreement_by_label, photo_agreement
+from thresholds.metrics.agreement import (
+    CONFIDENCE,
+    agreement_by_label,
+    label_agreement,
+    photo_agreement,
+)
 from thresholds.shape import ALONE
 from thresholds.variants import EXACT, TARGET
 
@@ -184,11 +189,13 @@ class DriftMonitor:
     def _compare(self, route: Route, target: Detections, alone: Detections) -> None:
         """Adds the agreement of both answers to the route's record, and changes the route's level
         where the record demands it."""
-        min_score = CONFIDENCE if route.positive is None else route.positive
+        min_score = _min_score(route)
         by_label: Mapping[str, float] = {}
         if route.task != Task.TEXT:  # whose labels are the texts themselves
             by_label = agreement_by_label(alone, target, min_score)
-        record = self.records[route.name].add(photo_agreement(alone, target, min_score), by_label)
+        of_labels = route.cascade.promise is not None and route.cascade.promise.metric == "labels"
+        agreement = label_agreement if of_labels else photo_agreement
+        record = self.records[route.name].add(agreement(alone, target, min_score), by_label)
         self.records[route.name] = record
         self._events.tell(PhotoCompared(route.name, record))
         level = record.due_level(len(route.levels) - 1)
@@ -200,6 +207,15 @@ class DriftMonitor:
     def _new_record(self, route: str, level: int) -> Record:
         terms = self._terms[route]
         return Record.empty(terms.delta, terms.promised, self._clock(), level)
+
+
+def _min_score(route: Route) -> float:
+    """The score from which on a detection counts: that of the promise, of positive photos where the
+    route tests groups."""
+    if route.positive is not None:
+        return route.positive
+    promise = route.cascade.promise
+    return CONFIDENCE if promise is None else promise.min_score
 
 
 def _alone_detections(route: Route, outcome: Outcome) -> Detections | None:

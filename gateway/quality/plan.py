@@ -17,7 +17,7 @@ from gateway.quality.progress import Progress
 from thresholds.cascade import Cascade, Promise
 from thresholds.fusion.arrays import Ints
 from thresholds.fusion.looks import ITSELF
-from thresholds.metrics.agreement import photo_agreement
+from thresholds.metrics.agreement import CONFIDENCE, label_agreement, photo_agreement
 from thresholds.metrics.quality import METRICS, Metric, quality_of
 from thresholds.plan.bounds import exact_bound
 from thresholds.plan.candidates import OperatingPoint, pareto_front
@@ -56,14 +56,16 @@ LEAST_PHOTOS = 40
 class PlanOptions:
     """What to plan for, beside the goal.
 
-    `metric` None is AP50 where there is ground truth, else agreement. `held` is the share of photos
-    that only the promise is made from; 0 for cross-validation over all of them.
+    `metric` None is AP50 where there is ground truth, else agreement. Agreement and labels are of
+    detections that score at least `min_score`. `held` is the share of photos that only the promise
+    is made from; 0 for cross-validation over all of them.
     """
 
     metric: Metric | None = None
     held: float = 0.0
     traffic: Traffic = field(default_factory=Traffic)
     seed: int = 0
+    min_score: float = CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
     """
     default: Metric = "agreement" if sample.truth is None else "ap50"
     try:
-        measured = quality_of(sample, options.metric or default)
+        measured = quality_of(sample, options.metric or default, options.min_score)
     except ValueError as error:
         raise ConfigError(str(error)) from None
     portrait = float(np.mean([facts.height_px > facts.width_px for facts in sample.facts]))
@@ -251,14 +253,30 @@ def _promising_cascade(
     cascade = cascade_of(study, picked.point.candidate, explored.profile)
     if held is None or drop is None:
         return cascade
+    quality, floor = study.training.quality, noise_floor(study)
+    if floor is None:
+        agreement = _agreement(explored, picked.point.images, goal.delta / len(BUDGETS))
+    else:
+        agreement = round(max(floor - drop, 0.0), 4)
     promise = Promise(
-        metric=study.training.quality.metric,
+        metric=quality.metric,
         max_drop=drop,
         delta=goal.delta,
         photos=held.photos,
-        agreement=_agreement(explored, picked.point.images, goal.delta / len(BUDGETS)),
+        agreement=agreement,
+        floor=floor,
+        min_score=quality.min_score,
     )
     return cascade.model_copy(update={"promise": promise})
+
+
+def noise_floor(study: Study) -> float | None:
+    """The agreement of 1x1 with the reference look, over all photos: two looks at the same photo
+    agree no better. None where the plan is made for another metric, or by other objects."""
+    quality = study.training.quality
+    if not quality.is_f1 or quality.source != "reference":
+        return None
+    return round(study.value(study.alone, np.arange(len(study.sample))), 4)
 
 
 def _promised_drop(held: HeldOutResult | None, goal: Goal, row: int | None) -> float | None:
@@ -272,14 +290,16 @@ def _promised_drop(held: HeldOutResult | None, goal: Goal, row: int | None) -> f
 
 
 def _agreement(explored: Exploration, budget: float, delta: float) -> float:
-    """A lower bound of the mean agreement with 1x1 of a plan within that budget, with a chance of
-    `delta` of being wrong.
+    """A lower bound of the mean agreement with 1x1 of a plan within that budget, of labels where
+    the plan is for labels, with a chance of `delta` of being wrong.
 
     The cascade that the other folds choose is replayed over the last one, with models of the other
     folds. All photos chose the budget, so the caller divides the chance among all budgets.
     """
     candidate = explored.points[explored.validation.best(budget, without=FOLDS - 1)].candidate
     study, sample, losses = explored.study, explored.study.sample, []
+    quality = study.training.quality
+    agreement = label_agreement if quality.metric == "labels" else photo_agreement
     cascade = cascade_of(study.outside_last_fold(), candidate, explored.profile)
     last_fold = np.flatnonzero(study.training.folds == FOLDS - 1)
     for photo in np.random.default_rng(0).permutation(last_fold):
@@ -287,6 +307,6 @@ def _agreement(explored: Exploration, budget: float, delta: float) -> float:
         agreements = []
         for grouping in range(study.training.groupings):
             answer = replay(cascade, sample, photo, grouping).detections
-            agreements.append(photo_agreement(alone, answer))
+            agreements.append(agreement(alone, answer, quality.min_score))
         losses.append(1 - fmean(agreements))
     return round(max(1 - exact_bound(np.array(losses), delta, (0.0, 1.0)), 0.0), 4)

@@ -8,13 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway.quality.next_step import Shortfall
-from gateway.quality.plan import Exploration, Plan
+from gateway.quality.plan import Exploration, Plan, noise_floor
 from thresholds.plan.bounds import check_photos
 from thresholds.plan.candidates import OperatingPoint
 from thresholds.plan.savings import SavingEstimate
 from thresholds.plan.selection import Goal, HeldOutResult, held_out_photos
 
-METRIC_NAMES: Mapping[str, str] = {"ap50": "AP50", "map": "mAP", "agreement": "agreement"}
+METRIC_NAMES: Mapping[str, str] = {
+    "ap50": "AP50",
+    "map": "mAP",
+    "agreement": "agreement",
+    "labels": "agreement of labels",
+}
 MOST_ROWS = 16
 
 
@@ -157,6 +162,8 @@ def _costs(plan: Plan) -> Iterator[PlanSentence]:
         f"{metric_name(plan)} {point.change:+.3f} (estimated)"
     )
     yield PlanSentence(number + point.candidate.name, estimate)
+    if study.training.quality.source == "reference":
+        yield _measure(plan)
     saving = plan.saving
     yield PlanSentence(
         "", f"saves {saving_text(saving)}{_traffic(plan)}, on {saving.photos} photos"
@@ -167,6 +174,15 @@ def _costs(plan: Plan) -> Iterator[PlanSentence]:
         yield PlanSentence(
             "", f"{photos:,.0f} photos a month: {usd:,.2f} USD instead of {usd_alone:,.2f}"
         )
+
+
+def _measure(plan: Plan) -> PlanSentence:
+    """What a metric without ground truth is measured against."""
+    floor = noise_floor(plan.explored.study)
+    noise = "" if floor is None else f"; two looks alone agree by {floor:.3f} themselves"
+    return PlanSentence(
+        "", f"{metric_name(plan)} is against a second look at each photo alone, mirrored{noise}"
+    )
 
 
 def _promise(plan: Plan, held: HeldOutResult | None) -> PlanSentence:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.config.errors import ConfigError
 from gateway.core.model import Photo, Route, Size
-from gateway.quality import canvas_probe
+from gateway.quality import canvas_probe, reference
 from gateway.quality.collect.answer_store import (
     AnswerStore,
     StoredAnswer,
@@ -24,6 +25,7 @@ from gateway.quality.progress import Progress
 from gateway.quality.quote import Confirm, Quote
 from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
+from providers.detection import Detection
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import LabelIndex
@@ -44,7 +46,8 @@ class ProfileOptions:
     """Shapes and groupings to ask at. Detections below `floor` do not count.
 
     `companion` names a provider that is asked about each photo alone as well; `probe` asks about
-    canvases of several sizes. `words` are the options of the command, to name it later.
+    canvases of several sizes. `reference` asks about each photo mirrored as well; None where there
+    is no ground truth. `words` are the options of the command, to name it later.
     """
 
     shapes: Sequence[Shape]
@@ -52,6 +55,7 @@ class ProfileOptions:
     floor: float
     companion: str = ""
     probe: bool = False
+    reference: bool | None = None
     words: tuple[str, ...] = ()
 
     @property
@@ -128,6 +132,8 @@ def run(
             companions[companion] = _companion_purchase(
                 routing, route, companion, batches, folder=folder
             )
+        buy_reference = not photos.known if options.reference is None else options.reference
+        references = reference.purchases(routing, route, sizes, folder, wanted=buy_reference)
         probes = canvas_probe.purchases(routing, route, batches, folder, probe=options.probe)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
@@ -139,13 +145,14 @@ def run(
         return True
 
     buy(
-        [main, *companions.values(), *probes],
+        [main, *references, *companions.values(), *probes],
         photos.photos,
         threads=routing.settings.threads,
         confirm=agreed,
         progress=progress,
     )
-    result = _result(main, companions, photos, options.floor, folder=folder)
+    asked = _Purchases(main, companions, references)
+    result = _result(asked, photos, options.floor, folder=folder)
     probe = canvas_probe.result(probes, _facts(photos.photos), sizes, photos.known)
     return replace(result, profile=result.profile.model_copy(update={"probe": probe}))
 
@@ -208,20 +215,25 @@ def _companion_purchase(
     )
 
 
+class _Purchases(NamedTuple):
+    """The answers that a sample consists of: of the route's provider, of companions by name, and
+    of the route's provider about the photos mirrored, one purchase or none."""
+
+    main: Purchase
+    companions: Mapping[str, Purchase]
+    references: Sequence[Purchase]
+
+
 def _result(
-    main: Purchase,
-    companions: Mapping[str, Purchase],
-    photos: LabelledPhotos,
-    floor: float,
-    *,
-    folder: Path,
+    asked: _Purchases, photos: LabelledPhotos, floor: float, *, folder: Path
 ) -> ProfileResult:
     """The profile of the stored answers, without the probe."""
+    main = asked.main
     about = main.provider.about
     task_about = about.for_task(main.task)
     canvases = main.answers(photos.sizes)
     answers = answers_by_shape(canvases)
-    sample = _sample(main, companions, photos, answers)
+    sample = _sample(asked, photos, answers)
     truth = {key: known.objects for key, known in photos.known.items()}
     objects = truth or detections_alone(answers, floor)
     profile = make_profile(
@@ -238,16 +250,12 @@ def _result(
     )
 
 
-def _sample(
-    main: Purchase,
-    companions: Mapping[str, Purchase],
-    photos: LabelledPhotos,
-    answers: Answers,
-) -> samples.Sample:
+def _sample(asked: _Purchases, photos: LabelledPhotos, answers: Answers) -> samples.Sample:
     """All stored answers as arrays. Companions without an answer are left out."""
+    main = asked.main
     looks = {LookKind(shape): by_photo for shape, by_photo in answers.items()}
     companion_names = []
-    for name, purchase in companions.items():
+    for name, purchase in asked.companions.items():
         if alone := purchase.answers(photos.sizes):
             looks[LookKind(ALONE, name)] = answers_by_shape(alone)[ALONE]
             companion_names.append(name)
@@ -255,11 +263,23 @@ def _sample(
         _facts(photos.photos),
         looks,
         photos.known or None,
+        reference=_reference_looks(asked.references, photos),
         prices={"": main.provider.about.price_of(main.task)},
         provider=main.provider.about.name,
         companions=tuple(companion_names),
         border=main.border,
     )
+
+
+def _reference_looks(
+    references: Sequence[Purchase], photos: LabelledPhotos
+) -> Mapping[str, Sequence[Sequence[Detection]]]:
+    """The reference look at each photo that has one."""
+    return {
+        photo: looks
+        for purchase in references
+        for photo, looks in answers_by_shape(purchase.answers(photos.sizes))[ALONE].items()
+    }
 
 
 def _facts(photos: Mapping[str, Photo]) -> dict[str, PhotoFacts]:

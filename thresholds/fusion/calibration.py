@@ -1,4 +1,4 @@
-"""Isotonic regression: non-decreasing curves fitted to points."""
+"""Curves of scores: isotonic regression, and calibration by matching counts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Knots = tuple[tuple[float, float], ...]
 MAX_KNOTS = 9
 """Of a fitted curve: five at quantiles of the points and six evenly apart, which share the ends."""
 MIN_POINTS = 16
-MIN_SLOPE = 0.02
-"""The share of the identity that a calibration curve is mixed with."""
+LEVELS = (0.02, 0.05, *(tenth / 10 for tenth in range(1, 10)), 0.95)
+"""Scores at which a calibration curve is exact."""
 
 
 def isotonic(values: Floats) -> Floats:
@@ -61,15 +61,23 @@ def first_reaching(knots: Knots, value: float) -> float | None:
 
 
 def calibration_knots(scores: Floats, targets: Floats) -> Knots:
-    """The isotonic regression of target scores (n,) on scores (n,), as a strictly increasing curve
-    from (0, 0) to (1, 1): scores that the points do not tell apart keep their order. The identity
-    where there are too few points."""
+    """The curve from scores (n,) to those at which as many target scores (m,) lie, of answers about
+    the same photos: at each of `LEVELS` as many calibrated scores as target scores reach it.
+
+    A client's threshold then lets through as many boxes as before. It is the quantile mapping of
+    unpaired samples (Brenier; Cannon, Sobie, Murdock, "Bias correction of GCM precipitation by
+    quantile mapping", 2015, equation 1), strictly increasing from (0, 0) to (1, 1). The identity
+    where there are too few scores.
+    """
     identity: Knots = ((0.0, 0.0), (1.0, 1.0))
-    if len(scores) < MIN_POINTS:
+    if min(len(scores), len(targets)) < MIN_POINTS:
         return identity
-    inner = []
-    for x, y in isotonic_knots(scores, targets):
-        if 0.005 < x < 0.995:
-            mixed = (1 - MIN_SLOPE) * min(max(y, 0.0), 1.0) + MIN_SLOPE * x
-            inner.append((x, round(mixed, 7)))
-    return (identity[0], *inner, identity[1])
+    ranked = np.sort(scores)[::-1]
+    knots = [identity[0]]
+    for level in LEVELS:
+        count = np.count_nonzero(targets >= level)
+        if 0 < count < len(ranked):
+            knot = round(float(ranked[count - 1 : count + 1].mean()), 6)
+            if knots[-1][0] < knot < 1:
+                knots.append((knot, level))
+    return (*knots, identity[1])

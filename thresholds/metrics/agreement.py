@@ -41,6 +41,19 @@ def photo_agreement(
     return box_agreement(labels.box_array(reference), labels.box_array(detections), confidence)
 
 
+def label_agreement(
+    reference: Sequence[Detection], detections: Sequence[Detection], confidence: float = CONFIDENCE
+) -> float:
+    """The F1 score of two sets of labels, of which a detection scores at least `confidence`; 1
+    where both are empty. Labels are compared ignoring case."""
+    objects, labels = (
+        {each.label.casefold() for each in _confident(side, confidence)}
+        for side in (reference, detections)
+    )
+    both = len(objects) + len(labels)
+    return 2 * len(objects & labels) / both if both else 1.0
+
+
 def agreement_by_label(
     reference: Sequence[Detection], detections: Sequence[Detection], confidence: float = CONFIDENCE
 ) -> Mapping[str, float]:
@@ -61,8 +74,11 @@ def _confident(detections: Sequence[Detection], confidence: float) -> list[Detec
     return [each for each in detections if each.score >= confidence]
 
 
-def mean_agreement(reference: PhotoDetections, detections: PhotoDetections) -> float:
+def mean_agreement(
+    reference: PhotoDetections, detections: PhotoDetections, confidence: float = CONFIDENCE
+) -> float:
     """Mean agreement over the photos of the reference."""
     return fmean(
-        photo_agreement(objects, detections.get(photo, ())) for photo, objects in reference.items()
+        photo_agreement(objects, detections.get(photo, ()), confidence)
+        for photo, objects in reference.items()
     )

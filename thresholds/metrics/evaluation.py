@@ -12,7 +12,7 @@ from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.metrics.agreement import box_agreement
 from thresholds.metrics.average_precision import average_precision
 from thresholds.metrics.matching import match_boxes
-from thresholds.samples.sample import Sample
+from thresholds.samples.sample import Reference, Sample
 
 BINS = 10
 
@@ -111,14 +111,13 @@ def judged_detections(
     ]
 
 
-def sample_agreement(sample: Sample, kind: LookKind, reference: LookKind = ITSELF) -> float | None:
-    """Mean agreement of the answers of that kind with those of the reference's first grouping, over
-    photos that have both; None where there are no such photos."""
-    has_reference, reference_boxes = sample.has_answer[reference][0], sample.look(reference, 0)
+def sample_agreement(sample: Sample, kind: LookKind, reference: Reference) -> float | None:
+    """Mean agreement of the answers of that kind with the reference, over photos that have both;
+    None where there are no such photos."""
     agreements = [
-        box_agreement(reference_boxes.of_photo(photo), boxes)
+        box_agreement(reference.table.of_photo(photo), boxes)
         for _, photo, boxes in answers(sample, kind)
-        if has_reference[photo]
+        if reference.has_answer[photo]
     ]
     return float(np.mean(agreements)) if agreements else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from thresholds.metrics.box_contribution import Ranking
 from thresholds.metrics.matching import IOU_THRESHOLD, true_positives
 from thresholds.samples.sample import Sample
 
-Metric = Literal["ap50", "map", "agreement"]
-METRICS: tuple[Metric, ...] = ("ap50", "map", "agreement")
+Metric = Literal["ap50", "map", "agreement", "labels"]
+METRICS: tuple[Metric, ...] = ("ap50", "map", "agreement", "labels")
+Source = Literal["truth", "reference", "alone"]
 MIN_OBJECTS = 15
 """A label of fewer objects weighs as if it had so many: else a single object would decide which
 photos are asked about again."""
@@ -25,13 +26,31 @@ photos are asked about again."""
 
 @dataclass(frozen=True)
 class Quality:
-    """A metric over a sample. `objects` are what should be detected on each photo. `covered`
-    (photos x labels) says of which labels that is known: from ground truth, or from the confident
-    detections of the provider's own answer about the photo alone."""
+    """A metric over a sample.
+
+    `objects` are what should be detected on each photo: ground truth, or the detections of a look
+    at the photo alone. `covered` (photos x labels) says of which labels they are complete.
+    Agreement is the mean F1 of boxes, `labels` that of the sets of labels; in both only detections
+    of at least `min_score` count. The `source` of the objects is ground truth, the reference look,
+    or the very answer alone that cascades are compared with.
+    """
 
     metric: Metric
     objects: BoxTable
     covered: Bools
+    min_score: float = CONFIDENCE
+    source: Source = "truth"
+
+    @property
+    def is_f1(self) -> bool:
+        """Whether the metric is a mean of the photos' F1 scores."""
+        return self.metric in ("agreement", "labels")
+
+    @property
+    def verbatim(self) -> bool:
+        """Whether the provider's own answer alone is right by definition, so that a cascade must
+        not change it."""
+        return self.is_f1 and self.source == "alone"
 
     @cached_property
     def iou_thresholds(self) -> tuple[float, ...]:
@@ -42,17 +61,22 @@ class Quality:
         return tuple(self.objects.of_photo(photo) for photo in range(len(self.covered)))
 
     def countable(self, detections: BoxArray, photo: int) -> BoxArray:
-        """The detections of labels that are covered on that photo; for agreement, only the
-        confident ones."""
+        """The detections of labels that are covered on that photo; for F1, only the confident ones,
+        and for labels the strongest of each."""
         counts = self.covered[photo, detections.labels]
-        if self.metric == "agreement":
-            counts &= detections.scores >= CONFIDENCE
-        return detections.take(counts)
+        if self.is_f1:
+            counts &= detections.scores >= self.min_score
+        countable = detections.take(counts)
+        return strongest_of_labels(countable) if self.metric == "labels" else countable
 
     def positives(self, detections: BoxArray, photo: int) -> Bools:
         """The true positives by IoU threshold (t, n) among a photo's detections, which are in
-        descending order of score."""
-        return true_positives(detections, self.objects_by_photo[photo], self.iou_thresholds)
+        descending order of score. For labels, those whose label the photo has, wherever they
+        are."""
+        objects = self.objects_by_photo[photo]
+        if self.metric == "labels":
+            return np.isin(detections.labels, objects.labels)[None]
+        return true_positives(detections, objects, self.iou_thresholds)
 
     def object_counts(self, photos: Ints) -> Ints:
         """How many objects of each label there are on these photos, (labels,)."""
@@ -93,9 +117,17 @@ class Quality:
         return [Ranking(detections, row) for row in positives]
 
 
-def quality_of(sample: Sample, metric: Metric) -> Quality:
-    """The metric by ground truth where the sample has any. Agreement is always with the provider's
-    own answer alone.
+def strongest_of_labels(detections: BoxArray) -> BoxArray:
+    """The detection of the highest score of each label, in descending order of score."""
+    ranked = detections.by_score()
+    _, first = np.unique(ranked.labels, return_index=True)
+    return ranked.take(np.sort(first))
+
+
+def quality_of(sample: Sample, metric: Metric, min_score: float = CONFIDENCE) -> Quality:
+    """The metric by ground truth where the sample has any; agreement never is. Else by the
+    detections of the reference look that score at least `min_score`, or, in a profile without one,
+    by those of the provider's own answer alone.
 
     Raises ValueError where that answer, with which every cascade is compared, is missing, or where
     the ground truth has no objects.
@@ -110,7 +142,16 @@ def quality_of(sample: Sample, metric: Metric) -> Quality:
             raise ValueError(
                 "the ground truth has no objects, so there is no precision; take --metric agreement"
             )
-        return Quality(metric, sample.truth, sample.covered)
-    alone = [sample.look(ITSELF, 0).of_photo(photo) for photo in range(len(sample))]
-    confident = BoxTable.from_photos([boxes.take(boxes.scores >= CONFIDENCE) for boxes in alone])
-    return Quality(metric, confident, np.ones((len(sample), len(sample.labels)), bool))
+        return _quality(metric, sample.truth, sample.covered, min_score=min_score)
+    table = sample.reference_look.table
+    looks = [table.of_photo(photo).by_score(min_score) for photo in range(len(sample))]
+    objects = BoxTable.from_photos(looks), np.ones((len(sample), len(sample.labels)), bool)
+    source: Source = "alone" if sample.reference is None else "reference"
+    return _quality(metric, *objects, min_score=min_score, source=source)
+
+
+def _quality(metric: Metric, objects: BoxTable, covered: Bools, **fields: Any) -> Quality:
+    if metric == "labels":
+        photos = range(len(covered))
+        objects = BoxTable.from_photos([strongest_of_labels(objects.of_photo(p)) for p in photos])
+    return Quality(metric, objects, covered, **fields)

@@ -48,7 +48,7 @@ def _fusing_cascade(study: Study, candidate: Candidate) -> Cascade:
         if path_targets:
             rules[path[-1]] = _gain_rule(study, candidate, path, path_targets, kinds=kinds)
     fits = {path: study.paths[path] for path in dict.fromkeys(paths)}
-    fusion = learned_fusion(study.training, fits, _score_pairs(study, candidate))
+    fusion = learned_fusion(study.training, fits, _scores(study, candidate))
     stages = tuple(_stage(kind, rules.get(kind)) for kind in kinds)
     return Cascade(stages=stages, merge="fuse", fusion=fusion)
 
@@ -99,30 +99,27 @@ def _stage(kind: LookKind, rule: Rule | None = None) -> Stage:
     return stage if rule is None else stage.model_copy(update={"rule": rule})
 
 
-def _score_pairs(study: Study, candidate: Candidate) -> Floats:
-    """Scores here and alone (n, 2) of the photos that go each path, for calibration."""
-    pairs = []
+def _scores(study: Study, candidate: Candidate) -> Floats:
+    """The scores (n,) of the boxes in final answers, before calibration."""
+    scores = []
     for index, path in enumerate(candidate.paths):
-        path_pairs = study.paths[path].score_pairs
-        goes_here = candidate.choice[0] == index
-        pairs.append(path_pairs[goes_here[path_pairs[:, 2].astype(int)], :2])
-    return np.concatenate(pairs)
+        path_scores, photos = study.paths[path].scores.T
+        scores.append(path_scores[candidate.choice[0, photos.astype(int)] == index])
+    return np.concatenate(scores)
 
 
 # -- the fusion
 
 
-def learned_fusion(
-    training: TrainingData, paths: Mapping[Path, PathFit], score_pairs: Floats
-) -> Fusion:
-    """The fusion of a cascade with these paths. `score_pairs` (n, 2) are scores here and alone of
-    the boxes in final answers."""
+def learned_fusion(training: TrainingData, paths: Mapping[Path, PathFit], scores: Floats) -> Fusion:
+    """The fusion of a cascade with these paths. `scores` (n,) are those of the boxes in final
+    answers, before calibration."""
     names, labels = training.sample.labels, np.flatnonzero(training.provider_labels)
     aliases = {}
     for label, meaning in enumerate(training.aliases):
         if meaning != label:
             aliases[names[label].casefold()] = names[meaning]
-    calibration = _calibration(training, paths, score_pairs)
+    calibration = _calibration(training, paths, scores)
     return Fusion(
         companions=training.companions,
         labels=tuple(names[label] for label in labels),
@@ -130,19 +127,17 @@ def learned_fusion(
         weights=tuple(training.label_weights[labels].tolist()),
         rescore={path_text(path): fit.trees for path, fit in paths.items()},
         calibration={path_text(path): knots for path, knots in calibration.items()},
-        verbatim=training.quality.metric == "agreement",
+        verbatim=training.quality.verbatim,
     )
 
 
 def _calibration(
-    training: TrainingData, paths: Mapping[Path, PathFit], score_pairs: Floats
+    training: TrainingData, paths: Mapping[Path, PathFit], scores: Floats
 ) -> Mapping[Path, Knots]:
-    """The calibration of each path. For agreement, where scores are compared with a threshold, it
-    is its own. For precision, where scores of different paths are ranked together, it is the same
+    """The calibration of each path. For F1, where scores are compared with a threshold, it is its
+    own. For precision, where scores of different paths are ranked together, it is the same
     for all, which changes no rank."""
-    if training.quality.metric != "agreement":
-        return dict.fromkeys(paths, calibration_knots(score_pairs[:, 0], score_pairs[:, 1]))
-    calibration = {}
-    for path, fit in paths.items():
-        calibration[path] = calibration_knots(fit.score_pairs[:, 0], fit.score_pairs[:, 1])
-    return calibration
+    alone = training.scores_alone
+    if not training.quality.is_f1:
+        return dict.fromkeys(paths, calibration_knots(scores, alone))
+    return {path: calibration_knots(fit.scores[:, 0], alone) for path, fit in paths.items()}

@@ -26,32 +26,28 @@ class PathAnswers(NamedTuple):
 
 
 def path_answers(
-    training: TrainingData, groupings: Sequence[GroupingBoxes], *, verbatim: bool
+    training: TrainingData, groupings: Sequence[GroupingBoxes]
 ) -> tuple[PathAnswers, ...]:
-    """The answers by grouping. `verbatim` ones are passed on as the provider's own answer about the
-    photo alone, and so agree with it."""
+    """The answers by grouping."""
     quality = training.quality
     countable, positives = list[GroupingBoxes](), list[list[Bools]]()
     for boxes in groupings:
         countable.append([quality.countable(each, photo) for photo, each in enumerate(boxes)])
         rows = enumerate(countable[-1])
         positives.append([quality.positives(each, photo) for photo, each in rows])
-    if quality.metric == "agreement":
+    if quality.is_f1:
         return tuple(
-            _answers_by_agreement(training, *each, verbatim=verbatim)
-            for each in zip(countable, positives, strict=True)
+            _answers_by_f1(training, *each) for each in zip(countable, positives, strict=True)
         )
     return _answers_by_precision(training, countable, positives)
 
 
-def _answers_by_agreement(
-    training: TrainingData, boxes: GroupingBoxes, positives: list[Bools], *, verbatim: bool
+def _answers_by_f1(
+    training: TrainingData, boxes: GroupingBoxes, positives: list[Bools]
 ) -> PathAnswers:
     table, flags = BoxTable.from_photos(boxes), np.concatenate(positives, axis=1)
     photos = np.arange(len(training.sample))
-    parts = np.ones(len(photos))
-    if not verbatim:
-        parts = training.quality.agreements(np.diff(table.starts), flags, photos)
+    parts = training.quality.agreements(np.diff(table.starts), flags, photos)
     return PathAnswers(table, flags, parts, parts)
 
 

@@ -21,7 +21,6 @@ from thresholds.fusion.calibration import calibration_knots
 from thresholds.fusion.fusion import blended_scores, logistic, look_weights
 from thresholds.fusion.looks import ITSELF, Belief, Path
 from thresholds.fusion.trees import Trees, boosted_trees
-from thresholds.metrics.matching import match_boxes, true_positives
 from thresholds.plan.cross_fitting import Predict, cross_fitted
 from thresholds.plan.path_answers import GroupingBoxes, PathAnswers, path_answers
 from thresholds.plan.training_data import TrainingData
@@ -44,24 +43,24 @@ BOOSTING: Mapping[str, Any] = {
 class PathFit(NamedTuple):
     """The result for a path: the model that rescores, the same of the photos outside the last
     fold, its answers by grouping, fused only (`plain`) and rescored, the features (groupings,
-    photos, features) that gains are predicted from, and pairs (n, 3) of a score here, the score of
-    the same box alone, and its photo."""
+    photos, features) that gains are predicted from, and the rescored boxes' scores before
+    calibration, each with its photo (n, 2)."""
 
     trees: Trees
     trees_outside_last: Trees
     plain: tuple[PathAnswers, ...]
     answers: tuple[PathAnswers, ...]
     gain_features: Floats
-    score_pairs: Floats
+    scores: Floats
 
 
 def fuse_path(training: TrainingData, path: Path) -> PathFit:
     """The path with its looks fused and no model: its answers are `plain`."""
     fused = _fused_boxes(training, path)
-    plain = path_answers(training, _plain_boxes(training, path, fused), verbatim=path == (ITSELF,))
+    plain = path_answers(training, _plain_boxes(training, path, fused))
     no_features = np.zeros((len(fused), len(training.sample), 0))
     no_trees = Trees.constant(0.0)
-    return PathFit(no_trees, no_trees, plain, plain, no_features, np.zeros((0, 3)))
+    return PathFit(no_trees, no_trees, plain, plain, no_features, np.zeros((0, 2)))
 
 
 def train_path(training: TrainingData, path: Path) -> PathFit:
@@ -74,17 +73,19 @@ def train_path(training: TrainingData, path: Path) -> PathFit:
         rescored.append(
             [boxes.box_array(blended_scores(boxes.scores, p)) for boxes, p in photo_boxes]
         )
-    score_pairs = _score_pairs(training, rescored[0])
-    if training.quality.metric == "agreement":
-        rescored = _calibrated(rescored, score_pairs)
+    scores = _scores(training, rescored[0])
+    if training.quality.verbatim and path[-1] == ITSELF:
+        rescored = _plain_boxes(training, (ITSELF,), fused)
+    elif training.quality.is_f1:
+        rescored = _calibrated(training, rescored, scores[:, 0])
     plain = _plain_boxes(training, path, fused)
     return PathFit(
         trees,
         trees_outside_last,
-        path_answers(training, plain, verbatim=path == (ITSELF,)),
-        path_answers(training, rescored, verbatim=path[-1] == ITSELF),
+        path_answers(training, plain),
+        path_answers(training, rescored),
         _gain_features(training, path, fused, probabilities),
-        score_pairs,
+        scores,
     )
 
 
@@ -127,8 +128,7 @@ def _probabilities(
     for each in fused:
         for photo, boxes in enumerate(each):
             rows.append(box_features(boxes))
-            objects = quality.objects_by_photo[photo]
-            positives.append(true_positives(boxes.box_array(), objects)[0])
+            positives.append(quality.positives(boxes.box_array(), photo)[0])
             covered.append(quality.covered[photo, boxes.labels])
             sizes.append(len(boxes))
             photos.append(photo)
@@ -179,26 +179,21 @@ def _gain_features(
     return np.array(rows).reshape(len(fused), len(training.sample), -1)
 
 
-def _calibrated(rescored: list[GroupingBoxes], score_pairs: Floats) -> list[GroupingBoxes]:
-    """The boxes with the scores that they are expected to have alone."""
-    knots = np.array(calibration_knots(score_pairs[:, 0], score_pairs[:, 1])).T
+def _calibrated(
+    training: TrainingData, rescored: list[GroupingBoxes], scores: Floats
+) -> list[GroupingBoxes]:
+    """The boxes with scores of which as many as alone reach any threshold."""
+    knots = np.array(calibration_knots(scores, training.scores_alone)).T
     calibrated = []
     for each in rescored:
         calibrated.append([boxes.with_scores(np.interp(boxes.scores, *knots)) for boxes in each])
     return calibrated
 
 
-def _score_pairs(training: TrainingData, photo_boxes: GroupingBoxes) -> Floats:
-    """Scores here and alone of the boxes that both answers have, and their photo, (n, 3), over the
-    training photos."""
-    pairs = [np.zeros((0, 3))]
+def _scores(training: TrainingData, photo_boxes: GroupingBoxes) -> Floats:
+    """The score of each box and its photo, (n, 2), over the training photos."""
+    rows = [np.zeros((0, 2))]
     for photo in training.photos:
-        boxes = photo_boxes[photo]
-        alone = training.sample.look(ITSELF, 0).of_photo(photo).by_score()
-        for label in np.unique(boxes.labels):
-            here, there = boxes.of_label(label), alone.of_label(label)
-            matches = match_boxes(here, there)
-            matched = matches >= 0
-            scores = here.scores[matched], there.scores[matches[matched]]
-            pairs.append(np.column_stack([*scores, np.full(matched.sum(), photo)]))
-    return np.concatenate(pairs)
+        scores = photo_boxes[photo].scores
+        rows.append(np.column_stack([scores, np.full(len(scores), photo)]))
+    return np.concatenate(rows)

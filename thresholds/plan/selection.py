@@ -190,10 +190,10 @@ def _bounds(study: Study, validation: CrossValidation, losses: Floats, goal: Goa
 
 def _loss_limit(study: Study, validation: CrossValidation) -> float:
     """The largest loss or gain of a photo that counts in the exact bound; others are clipped to it.
-    In agreement it is 1. Parts in average precision have no bound but where a photo has the only
+    In F1 it is 1. Parts in average precision have no bound but where a photo has the only
     objects of a label; there it is the largest loss or gain, on any training photo, of a candidate
     that some budget chooses."""
-    if study.training.quality.metric == "agreement":
+    if study.training.quality.is_f1:
         return 1.0
     chosen = {validation.best(budget, without=-1) for budget in BUDGETS}
     losses = validation.losses[np.ix_(np.array(sorted(chosen)), study.training.photos)]

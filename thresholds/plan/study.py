@@ -135,8 +135,7 @@ class Study:
     def parts_by_grouping(self, candidate: Candidate) -> Floats:
         """The same in each grouping (groupings, photos)."""
         if id(candidate) not in self._parts:
-            by_agreement = self.training.quality.metric == "agreement"
-            part = self._agreements if by_agreement else self._contributions
+            part = self._agreements if self.training.quality.is_f1 else self._contributions
             each = [part(candidate, grouping) for grouping in range(len(candidate.choice))]
             self._parts[id(candidate)] = candidate, np.stack(each)
         return self._parts[id(candidate)][1]
@@ -167,7 +166,7 @@ class Study:
     def value(self, candidate: Candidate, photos: Ints) -> float:
         """The metric over these photos, the mean over groupings."""
         quality = self.training.quality
-        if quality.metric == "agreement":
+        if quality.is_f1:
             return float(self.parts(candidate)[photos].mean())
         included = np.zeros(len(self.sample), bool)
         included[photos] = True

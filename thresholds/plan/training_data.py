@@ -51,6 +51,11 @@ class TrainingData:
         return np.round(self.quality.training_weights(self.photos), 4)
 
     @cached_property
+    def scores_alone(self) -> Floats:
+        """The scores (n,) of the provider's own answers about the training photos alone."""
+        return self.sample.look(ITSELF, 0).of_photos(self.photos).boxes.scores
+
+    @cached_property
     def groupings(self) -> int:
         return max(len(tables) for tables in self.sample.looks.values())
 

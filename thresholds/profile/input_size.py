@@ -60,7 +60,8 @@ def probe(sample: Sample, sizes_px: Mapping[LookKind, tuple[int, int]]) -> Probe
     )
     if not kinds:
         raise ValueError("no canvas of any size was answered")
-    agreements = [sample_agreement(sample, kind, kinds[-1]) or 0.0 for kind in kinds]
+    largest = sample.first_answers(kinds[-1])
+    agreements = [sample_agreement(sample, kind, largest) or 0.0 for kind in kinds]
     rows = []
     for kind, agreement in zip(kinds, agreements, strict=True):
         width_px, height_px = sizes_px[kind]

@@ -114,7 +114,7 @@ class _Measurement:
             shape=shape,
             answers=int(sample.has_answer[kind].sum()),
             ap50=float(np.mean([each.ap50() for each in judged])) if has_truth else None,
-            agreement=sample_agreement(sample, kind),
+            agreement=sample_agreement(sample, kind, sample.reference_look),
             to_alone=to_alone(sample, kind),
             reliability=tuple(reliability(judged)),
             smallest=smallest(objects.xyxy, objects.detected, photo_px),

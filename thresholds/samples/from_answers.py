@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from providers.detection import Detection
 from thresholds.fusion.arrays import NO_BOXES, Bools, BoxTable, LabelIndex
 from thresholds.fusion.looks import LookKind, PhotoFacts
 from thresholds.samples.ground_truth import Known
-from thresholds.samples.sample import Sample
+from thresholds.samples.sample import Reference, Sample
 
 Groupings = Sequence[Sequence[Detection]]
 """The detections of one photo in each grouping that it was asked in."""
@@ -21,10 +21,13 @@ def sample_from_answers(
     facts: Mapping[str, PhotoFacts],
     answers: Mapping[LookKind, Mapping[str, Groupings]],
     truth: Mapping[str, Known] | None = None,
+    *,
+    reference: Mapping[str, Groupings] | None = None,
     **fields: Any,
 ) -> Sample:
-    """The sample of the photos in `facts`. `answers` has detections by kind, photo and grouping.
-    Crowds of the `truth` are left out. `fields` are further fields of the sample."""
+    """The sample of the photos in `facts`. `answers` has detections by kind, photo and grouping,
+    `reference` those of the reference looks by photo, in one grouping. Crowds of the `truth` are
+    left out. `fields` are further fields of the sample."""
     labels = LabelIndex()
     looks: dict[LookKind, tuple[BoxTable, ...]] = {}
     has_answer: dict[LookKind, Bools] = {}
@@ -34,6 +37,7 @@ def sample_from_answers(
         looks[kind] = tuple(_table(labels, each_photo, grouping) for grouping in groupings)
         counts = np.array([len(answered) for answered in each_photo])
         has_answer[kind] = np.array(groupings)[:, None] < counts[None, :]
+    fields["reference"] = _reference(labels, reference, facts) if reference else None
     objects = covered = None
     if truth is not None:
         objects = BoxTable.from_photos([labels.box_array(truth[photo].objects) for photo in facts])
@@ -42,6 +46,13 @@ def sample_from_answers(
     return Sample(
         tuple(facts), tuple(facts.values()), names, looks, has_answer, objects, covered, **fields
     )
+
+
+def _reference(
+    labels: LabelIndex, reference: Mapping[str, Groupings], photos: Iterable[str]
+) -> Reference:
+    looks = [reference.get(photo, ()) for photo in photos]
+    return Reference(_table(labels, looks, 0), np.array([len(look) > 0 for look in looks]))
 
 
 def _full_groupings(by_photo: Mapping[str, Groupings]) -> int:

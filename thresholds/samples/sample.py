@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,11 +19,22 @@ from providers.detection import Detection
 from providers.prices import Price, Tier
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Ints, LabelIndex
-from thresholds.fusion.looks import LookKind, PhotoFacts
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 
 FILE = "sample.npz"
 
 Arrays = Mapping[str, NDArray[Any]]
+
+
+class Reference(NamedTuple):
+    """Answers to compare others with, and which photos have one (photos,): one more look at each
+    photo alone, of the photo mirrored, with boxes mirrored back."""
+
+    table: BoxTable
+    has_answer: Bools
+
+    def of_photos(self, photos: Ints) -> Reference:
+        return Reference(self.table.of_photos(photos), self.has_answer[photos])
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,8 @@ class Sample:
     ground truth, which is complete for the labels in `covered` (photos x labels) only. `prices` are
     those of the providers at the time, by the name that kinds use. `provider` is the name of the
     route's own. The looks of `companions` are free. `border` was painted around each photo in a
-    grid.
+    grid. `reference` is what answers are compared with where there is no ground truth; None in
+    profiles that have not asked for it.
     """
 
     photos: tuple[str, ...]
@@ -49,6 +61,7 @@ class Sample:
     provider: str = ""
     companions: tuple[str, ...] = ()
     border: Border = "none"
+    reference: Reference | None = None
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -61,10 +74,21 @@ class Sample:
         """The boxes as detections, with their labels' names."""
         return boxes.detections(self.labels)
 
+    def first_answers(self, kind: LookKind) -> Reference:
+        """The answers of that kind's first grouping, to compare others with."""
+        return Reference(self.look(kind, 0), self.has_answer[kind][0])
+
+    @property
+    def reference_look(self) -> Reference:
+        """The reference look; in a profile without one the provider's own answer alone."""
+        return self.reference or self.first_answers(ITSELF)
+
     @cached_property
     def complete(self) -> Ints:
-        """The photos that have an answer in every grouping of every kind."""
+        """The photos that have an answer in every grouping of every kind, and as reference."""
         each = [answers.all(axis=0) for answers in self.has_answer.values()]
+        if self.reference is not None:
+            each.append(self.reference.has_answer)
         return np.flatnonzero(np.all(each, axis=0))
 
     def of_kinds(self, includes: Callable[[LookKind], bool]) -> Sample:
@@ -92,6 +116,7 @@ class Sample:
             has_answer={kind: flags[:, photos] for kind, flags in self.has_answer.items()},
             truth=self.truth.of_photos(photos) if self.truth is not None else None,
             covered=self.covered[photos] if self.covered is not None else None,
+            reference=self.reference.of_photos(photos) if self.reference is not None else None,
         )
 
     def joined(self, other: Sample) -> Sample:
@@ -166,6 +191,9 @@ class Sample:
                 arrays |= _table_arrays(f"{number}/{grouping}", table)
         if self.truth is not None and self.covered is not None:
             arrays |= {"covered": self.covered, **_table_arrays("truth", self.truth)}
+        if self.reference is not None:
+            arrays["reference/asked"] = self.reference.has_answer
+            arrays |= _table_arrays("reference", self.reference.table)
         with path.open("wb") as file:
             # NumPy's stub takes one of them for `allow_pickle`.
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -194,6 +222,9 @@ class Sample:
             looks[kind] = tuple(_table(name, arrays) for name in names)
             has_answer[kind] = arrays[f"{number}/asked"]
         has_truth = "covered" in arrays
+        reference = None
+        if "reference/asked" in arrays:
+            reference = Reference(_table("reference", arrays), arrays["reference/asked"])
         return cls(
             tuple(about["photos"]),
             tuple(PhotoFacts(*facts) for facts in about["facts"]),
@@ -206,6 +237,7 @@ class Sample:
             about["provider"],
             tuple(about["companions"]),
             about["border"],
+            reference,
         )
 
 

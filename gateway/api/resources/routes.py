@@ -37,13 +37,16 @@ class StageOut(Struct):
 
 
 class PromiseOut(Struct):
-    """What the cascade's plan promised, and the number of photos that it was made from."""
+    """What the cascade's plan promised, and the number of photos that it was made from. Without
+    ground truth, `floor` is the metric of 1x1 against a second look alone."""
 
     metric: str
     max_drop: float
     delta: float
     photos: int
     agreement: float
+    floor: float | None
+    min_score: float
 
 
 class AgreementOut(Struct):

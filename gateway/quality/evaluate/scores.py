@@ -32,7 +32,7 @@ class Strategy:
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
     """The scores of one strategy: images billed a photo, precision where there is ground truth, and
-    agreement with the answers alone."""
+    agreement with the answers that all are compared with."""
 
     name: str
     images: float
@@ -76,7 +76,7 @@ def score_row(
     base: PhotoDetections,
     known: Mapping[str, Known],
 ) -> ScoreRow:
-    """The means over the answers of each grouping; `base` has the answers alone."""
+    """The means over the answers of each grouping; `base` has the answers that they agree with."""
     precisions = []
     for answers in groupings:
         if (figures := precision_of(known, answers)) is not None:

@@ -134,11 +134,21 @@ def known(sample: Sample) -> dict[str, Known]:
     return truths
 
 
+def reference(sample: Sample) -> dict[str, Sequence[Detection]]:
+    """The answers that others agree with, by photo: the reference looks, or in a profile without
+    those the answers alone."""
+    table = sample.reference_look.table
+    return {
+        photo: sample.detections(table.of_photo(index)) for index, photo in enumerate(sample.photos)
+    }
+
+
 def score_table(
     strategies: Sequence[Strategy], replays: Sequence[Replay], sample: Sample
 ) -> ScoreTable:
-    """The strategies, each figure the mean over the groupings, compared with the first."""
-    truth, (base,) = known(sample), replays[0].detections
+    """The strategies, each figure the mean over the groupings. Precision is compared with the
+    first, agreement is with the reference look."""
+    truth, base = known(sample), reference(sample)
     rows = []
     for strategy, result in zip(strategies, replays, strict=True):
         rows.append(
@@ -146,7 +156,9 @@ def score_table(
         )
     groupings = max(len(result.detections) for result in replays)
     mean = f"mean over {groupings} groupings, " if groupings > 1 else ""
+    agrees = "" if sample.reference is None else "agrees: with a second look alone, mirrored; "
     caption = (
-        f"{mean}in full canvases; a cascade made from these photos looks better here than it is"
+        f"{mean}in full canvases; {agrees}a cascade made from these photos looks better here than "
+        "it is"
     )
     return ScoreTable(rows, f"{len(sample)} photos of the profile", caption)

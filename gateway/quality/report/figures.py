@@ -121,7 +121,7 @@ def quality(shapes: Sequence[AtShape], width: float = 8) -> Figure:
     axes = figure.subplots()
     places = range(len(shapes))
     ap50, agreement = [at.ap50 for at in shapes], [at.agreement for at in shapes]
-    _line(axes, agreement, ap50, ORANGE, "s", "agreement with 1x1 (mean F1)")
+    _line(axes, agreement, ap50, ORANGE, "s", "agreement (mean F1)")
     _line(axes, ap50, agreement, BLUE, "o", "AP50 against ground truth")
     axes.set_xticks(places, [f"{at.shape}\n{1 / at.shape.cells:.3g}" for at in shapes])
     axes.set_xlabel("shape, and images billed a photo in full canvases")

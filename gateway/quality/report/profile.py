@@ -127,7 +127,8 @@ def _quality(shapes: Sequence[AtShape]) -> PageSection:
         "How good answers are",
         "The more photos share a canvas, the less is paid for each and the fewer of their objects "
         "are found. AP50 is COCO's average precision at an IoU of 0.5; agreement is the mean F1, "
-        "at the same IoU, of boxes that score 0.5 or more against those of the photo alone.",
+        "at the same IoU, of boxes that score 0.5 or more against those of a look at the photo "
+        "alone.",
         [
             picture(
                 "quality",
@@ -200,7 +201,7 @@ def _table(shapes: Sequence[AtShape]) -> PageTable:
         "shape",
         "answers",
         "AP50",
-        "agrees with 1x1",
+        "agrees",
         "smallest found, % of the photo's side",
         "the same in canvas pixels",
         "half are found from, canvas pixels",

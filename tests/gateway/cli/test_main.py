@@ -302,7 +302,7 @@ class TestProfile:
         assert (
             "in canvases of 320x320 (0 of 1 are paid for already): about 0.50 USD" in result.output
         )
-        assert "in all: about 7.50 USD" in result.output
+        assert "in all: about 9.50 USD" in result.output
 
 
 @pytest.mark.parametrize(

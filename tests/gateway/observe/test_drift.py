@@ -290,6 +290,22 @@ CAT, OWL = (Detection(label, 0.9, Box(0.1, 0.1, 0.6, 0.6)) for label in ("cat", 
 ROUTE = Route("objects", Task.OBJECTS, "eye", Cascade(stages=STAGES))
 TEXT = replace(ROUTE, name="text", task=Task.TEXT)
 PLAIN = replace(ROUTE, name="plain", cascade=Cascade(stages=[Stage(shape=ALONE)]))
+LABELS = replace(
+    ROUTE,
+    name="labels",
+    cascade=Cascade(
+        stages=STAGES,
+        promise=Promise(
+            metric="labels",
+            max_drop=0.05,
+            delta=0.1,
+            photos=99,
+            agreement=0.8,
+            floor=0.85,
+            min_score=0.7,
+        ),
+    ),
+)
 
 
 def step(shape: str = "3x3", provider: str = "eye", detections: Sequence[Detection] = ()) -> Step:
@@ -326,7 +342,7 @@ class MonitorBench:
         self.variants: list[str] = []
         self.photos: list[tuple[Photo, Tenant]] = []
         self._answer = answer
-        routes = {route.name: route for route in (ROUTE, TEXT, PLAIN)}
+        routes = {route.name: route for route in (ROUTE, TEXT, PLAIN, LABELS)}
         self.monitor = DriftMonitor(
             routes,
             dict.fromkeys(routes, DriftTerms(share, 0.05, promised)),
@@ -393,6 +409,17 @@ class TestCompared:
         assert (bench.mean("cat"), bench.mean("owl"), bench.mean("dog")) == (1, 0, None)
         assert bench.mean(route="text") == 1
         assert bench.monitor.records["text"].labels == {}
+
+    async def test_a_promise_about_labels_is_watched_by_sets_of_labels(self) -> None:
+        """Where the promise is about labels, the sets of labels at its threshold are compared,
+        wherever their boxes lie."""
+        moved = replace(CAT, box=Box(0.7, 0.7, 0.9, 0.9))
+        doubtful = replace(OWL, score=0.6)
+        bench = MonitorBench()
+        await bench.handle(settled(moved, doubtful, route=LABELS), settled(moved))
+        assert (bench.mean(route="labels"), bench.mean()) == (1, 0)
+        await bench.handle(settled(moved, OWL, route=LABELS))
+        assert bench.mean(route="labels") == pytest.approx((1 + 2 / 3) / 2, abs=1e-3)
 
     async def test_a_photo_already_asked_alone_is_not_asked_again(self) -> None:
         """A photo that its cascade asked alone is not asked alone again."""

@@ -87,7 +87,7 @@ class TestProbe:
                 routing,
                 routing.routes["objects"],
                 read_photos([tmp_path / "photos"], []),
-                ProfileOptions(parse_shapes("1x1"), 1, 0.3, **fields),
+                ProfileOptions(parse_shapes("1x1"), 1, 0.3, reference=False, **fields),
                 folder=tmp_path / "out",
                 confirm=lambda quote: True,
                 progress=NoProgress(),

@@ -310,6 +310,25 @@ def test_agreement_needs_answers_alone(plan: Callable[..., Result], tmp_path: Pa
     assert "add 1x1 to --shapes" in str(result.exception)
 
 
+@pytest.mark.parametrize("metric", ["agreement", "labels"])
+def test_without_ground_truth_the_promise_has_its_floor(
+    plan: Callable[..., Result], tmp_path: Path, metric: str
+) -> None:
+    """Without ground truth the plan tells how well two looks alone agree, and the route is watched
+    for that agreement less the promised drop."""
+    sample = synthetic_sample(
+        90, kinds=(ALONE, GRID), groupings=1, known=False, referenced=True, provider="eye"
+    )
+    folder = write_profile(tmp_path / "unknown", sample)
+    text = output_of(plan(folder, "--save", "0.2", "--metric", metric, "--min-score", "0.6"))
+    promise = load(tmp_path / "c.json").promise
+    assert (promise.metric, promise.min_score) == (metric, 0.6)
+    assert 0.5 < promise.floor < 1
+    assert promise.agreement == pytest.approx(max(promise.floor - promise.max_drop, 0), abs=1e-4)
+    assert "against a second look at each photo alone, mirrored" in text
+    assert f"two looks alone agree by {promise.floor:.3f} themselves" in text
+
+
 def test_a_page_with_the_front_is_written_on_request(
     plan: Callable[..., Result], profile: Path, tmp_path: Path
 ) -> None:

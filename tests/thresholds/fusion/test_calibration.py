@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from thresholds.fusion.arrays import Floats
 from thresholds.fusion.calibration import (
+    LEVELS,
     MAX_KNOTS,
     MIN_POINTS,
     calibration_knots,
@@ -68,35 +69,34 @@ def test_a_curve_first_reaches_a_value_at_one_place(value: float, place: float |
     )
 
 
-PAIRS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=MIN_POINTS, max_size=60)
+SCORES = st.lists(st.floats(0, 1), min_size=MIN_POINTS, max_size=60).map(np.array)
 
 
-@given(PAIRS, st.integers(-1, 3))
-def test_a_score_curve_rises_everywhere(points: list[tuple[float, float]], digits: int) -> None:
+@given(SCORES, SCORES, st.integers(-1, 3))
+def test_a_score_curve_rises_everywhere(scores: Floats, targets: Floats, digits: int) -> None:
     """A curve for scores goes from 0 at 0 to 1 at 1 and rises everywhere, so that no two scores
     become one."""
-    scores, values = np.array(points).T
-    knots = calibration_knots(scores if digits < 0 else np.round(scores, digits), values)
+    knots = calibration_knots(scores if digits < 0 else np.round(scores, digits), targets)
     assert (knots[0], knots[-1]) == ((0, 0), (1, 1))
     assert all(a[0] < b[0] and a[1] < b[1] for a, b in pairwise(knots))
 
 
-def test_a_score_curve_follows_points_that_rise() -> None:
-    """Where points lie on a rising curve the score curve is that curve, except for a little of the
-    straight line."""
-    scores = np.linspace(0, 1, 200)
-    knots = np.array(calibration_knots(scores, scores**2)).T
-    assert np.interp(scores, *knots) == pytest.approx(scores**2, abs=0.03)
+@given(st.integers(0, 2**32), st.floats(0.3, 3), st.floats(0.3, 3))
+def test_as_many_scores_as_targets_reach_each_level(
+    seed: int, scores_power: float, targets_power: float
+) -> None:
+    """After calibration as many scores as target scores reach any level, up to 1 %, however the two
+    were distributed and in whatever number."""
+    rng = np.random.default_rng(seed)
+    scores, targets = rng.random(900) ** scores_power, rng.random(700) ** targets_power
+    calibrated = np.interp(scores, *np.array(calibration_knots(scores, targets)).T)
+    for level in LEVELS:
+        wanted = (targets >= level).sum()
+        if 0 < wanted < len(scores):
+            assert abs((calibrated >= level).sum() - wanted) <= 0.01 * len(scores)
 
 
-def test_few_points_give_the_straight_line() -> None:
-    """With fewer points than needed the score curve is the straight line."""
-    few = np.linspace(0, 1, MIN_POINTS - 1)
-    assert calibration_knots(few, np.zeros(len(few))) == ((0, 0), (1, 1))
-
-
-def test_a_score_curve_rises_between_close_knots() -> None:
-    """The score curve rises even between knots that are as close as possible."""
-    scores = np.array([0.3] * 8 + [0.3001] * 8 + [0.3002] * 8)
-    knots = calibration_knots(scores, np.full(24, 0.4))
-    assert all(a[1] < b[1] for a, b in pairwise(knots))
+def test_few_scores_give_the_straight_line() -> None:
+    """With fewer scores than needed on either side the score curve is the straight line."""
+    few, many = np.linspace(0, 1, MIN_POINTS - 1), np.linspace(0, 1, 99) ** 2
+    assert calibration_knots(few, many) == calibration_knots(many, few) == ((0, 0), (1, 1))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from providers.detection import Detection
-from thresholds.fusion.arrays import Bools, BoxArray, BoxTable
-from thresholds.fusion.looks import ITSELF, LookKind
-from thresholds.metrics.agreement import mean_agreement
+from tests.support.detections import detection
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats
+from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
+from thresholds.metrics.agreement import label_agreement, mean_agreement
 from thresholds.metrics.average_precision import coco_average_precision
 from thresholds.metrics.quality import METRICS, MIN_OBJECTS, Metric, Quality, quality_of
+from thresholds.samples.from_answers import sample_from_answers
 from thresholds.samples.sample import Sample
 from thresholds.testing import KINDS, synthetic_sample
 
@@ -35,6 +39,18 @@ def countable(quality: Quality, sample: Sample, kind: LookKind) -> tuple[list[Bo
         [quality.positives(photo_answer, photo) for photo, photo_answer in enumerate(photo_boxes)],
         axis=1,
     )
+
+
+def f1_parts(quality: Quality, sample: Sample, kind: LookKind) -> Floats:
+    """Each photo's part in an F1 metric."""
+    photo_boxes, true = countable(quality, sample, kind)
+    counts = np.array([len(boxes) for boxes in photo_boxes])
+    return quality.agreements(counts, true, np.arange(len(sample)))
+
+
+def mean_f1(quality: Quality, sample: Sample, kind: LookKind) -> float:
+    """An F1 metric of all answers of that kind."""
+    return float(f1_parts(quality, sample, kind).mean())
 
 
 def detections_by_photo(sample: Sample, boxes: BoxTable) -> dict[str, list[Detection]]:
@@ -63,10 +79,7 @@ def test_agreement_is_f1_with_the_answer_alone(sample: Sample, kind: LookKind) -
     """Agreement is F1 with the provider's own answer about the photo alone, of confident boxes,
     photo by photo."""
     quality = quality_of(sample, "agreement")
-    photo_boxes, true = countable(quality, sample, kind)
-    agreements = quality.agreements(
-        np.array([len(boxes) for boxes in photo_boxes]), true, np.arange(len(sample))
-    )
+    agreements = f1_parts(quality, sample, kind)
     assert agreements.mean() == pytest.approx(
         mean_agreement(
             detections_by_photo(sample, sample.look(ITSELF, 0)),
@@ -129,17 +142,82 @@ def test_training_weights_differ_by_square_roots(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_ground_truth_counts_except_for_agreement(metric: Metric) -> None:
-    """Ground truth counts where there is any, except for agreement; otherwise the confident answers
-    alone count."""
-    for known in (True, False):
-        sample = synthetic_sample(20, known=known)
-        quality = quality_of(sample, metric)
-        if known and metric != "agreement":
-            assert quality.objects is sample.truth
-        else:
-            alone = sample.look(ITSELF, 0).boxes
-            assert len(quality.objects.boxes) == (alone.scores >= 0.5).sum()
+@pytest.mark.parametrize(
+    ("known", "referenced", "source"),
+    [
+        (True, True, "truth"),
+        (True, False, "truth"),
+        (False, True, "reference"),
+        (False, False, "alone"),
+    ],
+)
+def test_ground_truth_counts_except_for_agreement(
+    metric: Metric, known: bool, referenced: bool, source: str
+) -> None:
+    """Ground truth counts where there is any, except for agreement; otherwise the confident boxes
+    of the reference look, and without one those of the answers alone."""
+    quality = quality_of(synthetic_sample(20, known=known, referenced=referenced), metric)
+    if metric == "agreement":
+        source = "reference" if referenced else "alone"
+    assert quality.source == source
+
+
+@pytest.mark.parametrize("referenced", [True, False])
+def test_without_ground_truth_confident_boxes_are_the_objects(referenced: bool) -> None:
+    """Without ground truth the objects are the boxes of a look alone that reach the client's
+    threshold."""
+    sample = synthetic_sample(20, known=False, referenced=referenced)
+    scores = sample.reference_look.table.boxes.scores
+    for min_score in (0.5, 0.7):
+        quality = quality_of(sample, "agreement", min_score)
+        assert len(quality.objects.boxes) == (scores >= min_score).sum() > 0
+
+
+@pytest.mark.parametrize("metric", ["agreement", "labels"])
+def test_an_answer_alone_agrees_with_a_second_look_to_a_degree(metric: Metric) -> None:
+    """Measured against a second look, the answer alone is not perfect: that is the noise floor."""
+    sample = synthetic_sample(200, known=False, referenced=True)
+    assert 0.9 < mean_f1(quality_of(sample, metric), sample, ITSELF) < 0.995
+    unreferenced = replace(sample, reference=None)
+    assert mean_f1(quality_of(unreferenced, metric), unreferenced, ITSELF) == 1.0
+
+
+@pytest.mark.parametrize("metric", ["agreement", "labels"])
+def test_another_look_of_the_same_kind_loses_nothing(metric: Metric) -> None:
+    """Answers that are as good as those alone, and differ by chance, lose nothing in expectation
+    against a second look; against the answers alone they would."""
+    twin = LookKind(ITSELF.shape, "twin")
+    sample = synthetic_sample(1500, kinds=(ITSELF, twin), known=False, referenced=True)
+    quality = quality_of(sample, metric)
+    parts = {kind: f1_parts(quality, sample, kind) for kind in (ITSELF, twin)}
+    drops = parts[ITSELF] - parts[twin]
+    assert abs(drops.mean()) < 3 * drops.std() / np.sqrt(len(drops)) < 0.03
+    unreferenced = replace(sample, reference=None)
+    assert mean_f1(quality_of(unreferenced, metric), unreferenced, twin) < 0.99
+
+
+def test_sets_of_labels_are_compared_wherever_their_boxes_lie() -> None:
+    """For labels, a photo's score is the F1 of two sets of labels: boxes and their number do not
+    count, nor do labels under the client's threshold."""
+    near, far = (0.0, 0.0, 0.4, 0.4), (0.6, 0.6, 1.0, 1.0)
+    answers = [detection("cat", 0.9, *near), detection("cat", 0.8, *far), detection("dog", 0.6)]
+    looks = [detection("cat", 0.7, *far), detection("cow", 0.9), detection("dog", 0.4)]
+    sample = sample_from_answers(
+        {"a": PhotoFacts(640, 480, 1000)}, {ITSELF: {"a": [answers]}}, reference={"a": [looks]}
+    )
+    assert mean_f1(quality_of(sample, "labels", 0.5), sample, ITSELF) == pytest.approx(2 / 4)
+    assert mean_f1(quality_of(sample, "labels", 0.3), sample, ITSELF) == pytest.approx(4 / 5)
+    assert mean_f1(quality_of(sample, "labels", 0.8), sample, ITSELF) == pytest.approx(0)
+    for min_score in (0.3, 0.5, 0.8):
+        assert mean_f1(quality_of(sample, "labels", min_score), sample, ITSELF) == pytest.approx(
+            label_agreement(looks, answers, min_score)
+        )
+
+
+def test_two_empty_sets_of_labels_agree() -> None:
+    """Two answers without a label agree, in any spelling of their labels."""
+    assert label_agreement([], [detection("cat", 0.2)]) == 1.0
+    assert label_agreement([detection("Cat", 0.9)], [detection("cat", 0.9)]) == 1.0
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -150,7 +150,7 @@ def test_held_out_photos_are_judged_as_in_service(fits: Fits) -> None:
 def fusion_of(training: TrainingData, paths: dict[Path, PathFit]) -> Fusion:
     """The fusion of a cascade that serves photos by all of these paths alike."""
     return learned_fusion(
-        training, paths, np.concatenate([fit.score_pairs for fit in paths.values()])[:, :2]
+        training, paths, np.concatenate([fit.scores for fit in paths.values()])[:, 0]
     )
 
 
@@ -297,17 +297,25 @@ def test_fusing_changes_the_answer_about_the_photo_alone(agreement_data: Trainin
 
 
 def test_calibration_maps_scores_to_those_alone(agreement_data: TrainingData) -> None:
-    """Scores are calibrated by a curve for each path, so that the mean score of a box is its mean
-    score alone."""
+    """Scores are calibrated by a curve for each path, so that as many boxes as alone reach any
+    threshold of a client."""
     coarse = train_path(agreement_data, FIRST)
     knots = fusion_of(agreement_data, {FIRST: coarse}).calibration["3x2"]
-    path_scores, scores_alone, _ = coarse.score_pairs.T
-    assert len(path_scores) > 50
-    assert (
-        abs(np.interp(path_scores, *np.array(knots).T).mean() - scores_alone.mean())
-        < 0.03
-        < abs(path_scores.mean() - scores_alone.mean())
-    )
+    calibrated = np.interp(coarse.scores[:, 0], *np.array(knots).T)
+    for threshold in (0.5, 0.6, 0.7, 0.8):
+        alone = (agreement_data.scores_alone >= threshold).sum()
+        assert (calibrated >= threshold).sum() == pytest.approx(alone, rel=0.03)
+        assert (coarse.scores[:, 0] >= threshold).sum() < 0.9 * alone
+
+
+def test_against_a_second_look_no_answer_is_verbatim() -> None:
+    """Measured against a second look, an answer about the photo alone is not right by definition:
+    it is fused and rescored as any other."""
+    sample = synthetic_sample(90, kinds=(ITSELF, COARSE), groupings=1, known=False, referenced=True)
+    training = training_data(sample, "agreement")
+    answers = train_path(training, THEN)
+    assert 0.5 < answers.answers[0].parts.mean() < 1.0
+    assert not fusion_of(training, {THEN: answers}).verbatim
 
 
 def test_by_precision_one_curve_serves_all_paths(fits: Fits) -> None:

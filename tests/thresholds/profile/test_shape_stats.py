@@ -121,8 +121,10 @@ def test_agreement_is_the_mean_f1_with_the_answer_alone() -> None:
     sample = sample_of(
         {"a": [cat], "b": [], "c": [cat]}, {"a": [[cat, other]], "b": [[faint]], "c": [[]]}
     )
-    assert sample_agreement(sample, TWO) == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert sample_agreement(sample, ITSELF) == 1.0
+    assert sample_agreement(sample, TWO, sample.reference_look) == pytest.approx(
+        (2 / 3 + 1 + 0) / 3
+    )
+    assert sample_agreement(sample, ITSELF, sample.reference_look) == 1.0
 
 
 def test_reliability_is_by_tenths_of_the_score() -> None:

@@ -78,8 +78,9 @@ def write_truth(folder: Path, names: Sequence[str] | None = None) -> Path:
 
 
 def options(shapes: str = "1x1,2x2", **fields: Any) -> ProfileOptions:
-    """Options of a profile of these shapes in one grouping; `fields` are further options."""
-    return ProfileOptions(parse_shapes(shapes), 1, 0.3, **fields)
+    """Options of a profile of these shapes in one grouping, without a reference look; `fields` are
+    further options."""
+    return ProfileOptions(parse_shapes(shapes), 1, 0.3, **{"reference": False, **fields})
 
 
 def profile_of(

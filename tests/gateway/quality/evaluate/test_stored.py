@@ -178,6 +178,18 @@ def test_without_ground_truth_there_is_only_agreement(
     assert rows_by_name(result)["some"] == ["0.500", "50.0%", "1.000"]
 
 
+def test_agreement_is_with_the_reference_look_where_there_is_one(
+    evaluate: Callable[..., Result],
+) -> None:
+    """Where the profile has a reference look all answers agree with it to a degree, that about the
+    photo alone as well, and the caption says so."""
+    looks = {photo: [[cat()]] for photo in PHOTOS[:4]} | {photo: [[]] for photo in PHOTOS[4:]}
+    result = evaluate(truth=False, reference=looks)
+    assert rows_by_name(result)["1x1"] == ["1.000", "0.0%", "0.500"]
+    assert rows_by_name(result)["2x2"] == ["0.250", "75.0%", "0.500"]
+    assert "agrees: with a second look alone, mirrored" in re.sub(r"\s+", " ", result.output)
+
+
 def test_a_companions_stage_costs_nothing(
     evaluate: Callable[..., Result], cascade: Callable[..., Path]
 ) -> None:
