@@ -39,15 +39,7 @@ def synthetic_sample(
     """A sample of photos with objects of three labels, with ground truth where `known` and a second
     look alone where `referenced`; `fields` are further fields of the sample."""
     rng = Random(seed)
-    facts: dict[str, PhotoFacts] = {}
-    truth: dict[str, list[Detection]] = {}
-    for number in range(photos):
-        small = rng.random() < 0.4
-        count = rng.choice([1, 2, 3]) + 2 * small
-        truth[str(number)] = [_random_object(rng, small=small) for _ in range(count)]
-        height_px = rng.choice([480, 640])
-        file_bytes = rng.randrange(150_000, 200_000) // (1 if small else 4)
-        facts[str(number)] = PhotoFacts(640, height_px, file_bytes)
+    facts, truth = _photos(rng, photos)
     answers: dict[LookKind, dict[str, list[list[Detection]]]] = {}
     for kind in kinds:
         answers[kind] = {}
@@ -63,6 +55,19 @@ def synthetic_sample(
             photo: [synthetic_answer(rng, objects, ITSELF)] for photo, objects in truth.items()
         }
     return sample_from_answers(facts, answers, covered, **fields)
+
+
+def _photos(rng: Random, count: int) -> tuple[dict[str, PhotoFacts], dict[str, list[Detection]]]:
+    """What is free to know about each photo, and its objects."""
+    facts, truth = dict[str, PhotoFacts](), dict[str, list[Detection]]()
+    for number in range(count):
+        small = rng.random() < 0.4
+        objects = rng.choice([1, 2, 3]) + 2 * small
+        truth[str(number)] = [_random_object(rng, small=small) for _ in range(objects)]
+        height_px = rng.choice([480, 640])
+        file_bytes = rng.randrange(150_000, 200_000) // (1 if small else 4)
+        facts[str(number)] = PhotoFacts(640, height_px, file_bytes)
+    return facts, truth
 
 
 def _random_object(rng: Random, *, small: bool) -> Detection:

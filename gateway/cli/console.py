@@ -57,16 +57,21 @@ def command_words(context: typer.Context, leave_out: Collection[str] = ()) -> li
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
-        if source is None or source.name != "COMMANDLINE" or name in leave_out:
-            continue
-        value = context.params[name]
-        if isinstance(value, bool):
-            words += [parameter.opts[0] if value else parameter.secondary_opts[0]]
-            continue
-        is_argument = parameter.param_type_name == "argument"
-        option = [] if is_argument else [max(parameter.opts, key=len)]
-        for each in value if isinstance(value, list | tuple) else [value]:
-            words += [*option, str(each)]
+        if source and source.name == "COMMANDLINE" and name not in leave_out:
+            words += _parameter_words(parameter, context.params[name])
+    return words
+
+
+def _parameter_words(parameter: Any, value: Any) -> list[str]:
+    """An option's name and value, for each of its values; of a flag its name, of an argument its
+    value."""
+    if isinstance(value, bool):
+        return [parameter.opts[0] if value else parameter.secondary_opts[0]]
+    is_argument = parameter.param_type_name == "argument"
+    option = [] if is_argument else [max(parameter.opts, key=len)]
+    words: list[str] = []
+    for each in value if isinstance(value, list | tuple) else [value]:
+        words += [*option, str(each)]
     return words
 
 

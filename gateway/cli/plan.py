@@ -144,7 +144,7 @@ def plan(
     explored = planning.explore(sample, floor, options, Bars(out, TimeElapsedColumn))
     result = planning.settle(explored, goal, take)
     missing = shortfall(result)
-    out.print(reference_table(result), front_table(result), traffic_table(result))
+    out.print(reference_table(result), front_table(result), traffic_table(result, missing))
     out.print(sentence_lines(verdict(result, missing)))
     made_with = made_with_in(profiles[0])
     cascades.save(result.cascade.model_copy(update={"made_with": made_with}), out_file)

@@ -17,7 +17,7 @@ from gateway.cli.console import (
     read_routing,
     route_of,
 )
-from gateway.config.defaults import DEFAULT_FILE
+from gateway.config.defaults import DEFAULT_DROP, DEFAULT_FILE
 from gateway.config.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -124,14 +124,14 @@ def profile(
         ),
     ] = False,
     max_drop: Annotated[
-        float | None,
+        float,
         typer.Option(
             min=0.001,
             max=1,
             help="The loss that a plan is to promise: how many photos that takes is told before "
             "anything is paid.",
         ),
-    ] = None,
+    ] = DEFAULT_DROP,
     reference: Annotated[
         bool | None,
         typer.Option(
@@ -167,7 +167,6 @@ def profile(
     from gateway.quality.profile import ProfileOptions, parse_shapes
     from gateway.quality.profile_groups import GroupProfileOptions
     from providers.detection import BOXED
-    from thresholds.plan.sample_size import DEFAULT_DROP
 
     routing = read_routing(config)
     profiled = route_of(routing, route)
@@ -209,7 +208,7 @@ def profile(
             (photos, truth),
             options,
             folder=out_dir,
-            max_drop=max_drop or DEFAULT_DROP,
+            max_drop=max_drop,
             confirmed=yes,
             console=out,
         )
@@ -219,7 +218,7 @@ def profile(
     for cascade_shapes in cascades:
         file = result.write_cascade(cascade_shapes, factor=factor, deviations=deviations)
         print_cascade(file, out)
-    print_next_step(after_profile(out_dir, max_drop or DEFAULT_DROP), out)
+    print_next_step(after_profile(out_dir, max_drop), out)
 
 
 def _label_names(text: str) -> tuple[str, ...]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.config.defaults import DEFAULT_DROP
 from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.plan import Plan
 from thresholds.plan.candidates import OperatingPoint
-from thresholds.plan.sample_size import DEFAULT_DROP
 from thresholds.plan.selection import best_estimate, photos_to_certify
 
 

@@ -112,6 +112,10 @@ class Exploration:
         """The share of images that a point saves."""
         return saving(self.study, point.candidate, self.cost_photos)
 
+    def costs_by_rate(self, point: OperatingPoint) -> list[TrafficCost]:
+        """What a photo costs at that point, at several rates of traffic."""
+        return costs_by_rate(self.study, point.candidate, self.cost_photos)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -138,12 +142,6 @@ class Plan:
     def saving(self) -> SavingEstimate:
         """The share of images that the cascade saves."""
         return self.explored.saving_of(self.picked.point)
-
-    @cached_property
-    def traffic_costs(self) -> list[TrafficCost]:
-        """What a photo costs at several rates of traffic."""
-        explored = self.explored
-        return costs_by_rate(explored.study, self.picked.point.candidate, explored.cost_photos)
 
 
 def metric_of(name: str | None) -> Metric | None:

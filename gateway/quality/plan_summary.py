@@ -84,16 +84,21 @@ def front_title(plan: Plan) -> str:
     )
 
 
-def traffic_title(plan: Plan) -> str:
+def cheap_point(plan: Plan, missing: Shortfall | None) -> OperatingPoint:
+    """The selected point or, where that asks about each photo alone, the best estimate."""
+    return missing.point if missing is not None and plan.saves_nothing else plan.picked.point
+
+
+def traffic_title(plan: Plan, point: OperatingPoint) -> str:
     """What the table of savings by traffic is about."""
     wait_ms = 1000 * plan.explored.study.costs.traffic.max_wait_s
-    return f"{plan.picked.point.candidate.name} by traffic, at a wait of {wait_ms:g} ms"
+    return f"{point.candidate.name} by traffic, at a wait of {wait_ms:g} ms"
 
 
-def traffic_rows(plan: Plan) -> list[list[str]]:
+def traffic_rows(plan: Plan, point: OperatingPoint) -> list[list[str]]:
     """Photos a second, images a photo, and saved."""
     rows = []
-    for cost in plan.traffic_costs:
+    for cost in plan.explored.costs_by_rate(point):
         rows.append([f"{cost.per_second:g}", f"{cost.images:.3f}", percent(1 - cost.images)])
     return rows
 
@@ -164,10 +169,11 @@ def _costs(plan: Plan) -> Iterator[PlanSentence]:
     yield PlanSentence(number + point.candidate.name, estimate)
     if study.training.quality.source == "reference":
         yield _measure(plan)
-    saving = plan.saving
-    yield PlanSentence(
-        "", f"saves {saving_text(saving)}{_traffic(plan)}, on {saving.photos} photos"
-    )
+    if not plan.saves_nothing:
+        saving = plan.saving
+        yield PlanSentence(
+            "", f"saves {saving_text(saving)}{_traffic(plan)}, on {saving.photos} photos"
+        )
     usd_per_month, photos = study.costs.usd_per_month, goal.photos_per_month
     if usd_per_month(1) > 0:
         usd, usd_alone = usd_per_month(photos * point.images), usd_per_month(photos)

@@ -62,7 +62,7 @@ class ContactSheet:
         jpeg, drawn = self.thumbnails.get(photo.key), ""
         if jpeg is not None:
             drawn = f'<image href="{data_uri(jpeg)}" width="{width}" height="{height}"/>'
-        boxes = "".join(_rects(kind, photo.boxes.get(kind, ()), width, height) for kind in DRAWN)
+        boxes = _boxes(photo.boxes, width, height)
         words = [
             f"{name}: {_labels(photo.boxes.get(kind, ()))}" for kind, name in self.names.items()
         ]
@@ -75,8 +75,8 @@ class ContactSheet:
         )
 
 
-DRAWN: tuple[BoxKind, ...] = ("truth", "alone", "plan")
-"""From bottom to top."""
+DRAWN: tuple[BoxKind, ...] = ("plan", "alone", "truth")
+"""From bottom to top: solid lines show through dashed ones, and both through dotted ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +114,15 @@ def sheet_parts(
     )
 
 
-def _rects(kind: BoxKind, detections: Sequence[Detection], width: int, height: int) -> str:
-    """The boxes as lines of their kind, over darker and wider ones that show on any photo."""
-    best = sorted(detections, key=lambda each: -each.score)[:MOST_BOXES]
-    rects = [_rect(detection, width, height) for detection in best]
-    casing = "".join(f"<rect {rect}/>" for rect in rects)
-    lines = "".join(f'<rect class="{kind}" {rect}/>' for rect in rects)
-    return f'<g class="boxes casing">{casing}</g><g class="boxes">{lines}</g>' if rects else ""
+def _boxes(boxes: Mapping[BoxKind, Sequence[Detection]], width: int, height: int) -> str:
+    """The boxes as lines of their kinds, over darker and wider ones that show on any photo."""
+    casing, lines = "", ""
+    for kind in DRAWN:
+        best = sorted(boxes.get(kind, ()), key=lambda each: -each.score)[:MOST_BOXES]
+        rects = [_rect(detection, width, height) for detection in best]
+        casing += "".join(f"<rect {rect}/>" for rect in rects)
+        lines += "".join(f'<rect class="{kind}" {rect}/>' for rect in rects)
+    return f'<g class="boxes casing">{casing}</g><g class="boxes">{lines}</g>'
 
 
 def _rect(detection: Detection, width: int, height: int) -> str:

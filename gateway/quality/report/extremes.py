@@ -9,8 +9,8 @@ import numpy as np
 from thresholds.fusion.arrays import Floats
 
 COUNT = 10
-LEAST = 1e-6
-"""Of a change: less is rounding."""
+LEAST = 0.005
+"""A smaller change is shown as 0, and is not worth a look."""
 
 
 class PhotoLoss(NamedTuple):

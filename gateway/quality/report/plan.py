@@ -13,11 +13,13 @@ from gateway.quality.plan import Exploration, Plan
 from gateway.quality.plan_summary import (
     FrontRow,
     cells,
+    cheap_point,
     conclusion,
     front_rows,
     metric_name,
     shown_rows,
     traffic_rows,
+    traffic_title,
     verdict,
 )
 from gateway.quality.report import page as report
@@ -25,6 +27,7 @@ from gateway.quality.report.contact_sheet import sheet_parts
 from gateway.quality.report.front import front, left_out
 from gateway.quality.report.page import PageCommand, PageSection, PageTable, picture
 from gateway.quality.report.plan_sheet import PlanSheet
+from thresholds.plan.candidates import OperatingPoint
 from thresholds.plan.selection import held_out_photos
 
 
@@ -45,16 +48,17 @@ def show(plan: Plan, missing: Shortfall | None, files: PlanFiles, page: Path) ->
 def _sections(
     plan: Plan, missing: Shortfall | None, step: NextStep, photo_list: PhotoList
 ) -> Iterator[PageSection]:
-    metric = metric_name(plan)
+    metric, point = metric_name(plan), cheap_point(plan, missing)
     yield PageSection("Run next", "", [PageCommand(step.command)])
     yield _front(plan, metric)
-    if section := _sheet(plan, missing, photo_list):
-        yield section
+    if point.candidate is not plan.explored.study.alone:
+        yield _sheet(plan, point, photo_list)
     yield PageSection(
         "What it saves by traffic",
-        "Photos that come slowly leave canvases half empty. The table is for photos at random "
-        "times; a longer wait (max_wait_ms) fills more, and --photos-per-second plans for it.",
-        [PageTable(("photos a second", "images a photo", "saved"), traffic_rows(plan))],
+        f"{traffic_title(plan, point)}. Photos that come slowly leave canvases half empty. The "
+        "table is for photos at random times; a longer wait (max_wait_ms) fills more, and "
+        "--photos-per-second plans for it.",
+        [PageTable(("photos a second", "images a photo", "saved"), traffic_rows(plan, point))],
         folded=True,
     )
     yield PageSection(
@@ -107,14 +111,8 @@ def _tried(explored: Exploration) -> str:
     return f"{points} cascades, simulated over the stored answers about {fit} photos{promise}"
 
 
-def _sheet(plan: Plan, missing: Shortfall | None, photo_list: PhotoList) -> PageSection | None:
-    """The photos that the selected cascade loses and gains most on, or where that asks about each
-    alone, those of the best estimate; None where there is neither."""
-    point = plan.picked.point
-    if plan.saves_nothing:
-        if missing is None:
-            return None
-        point = missing.point
+def _sheet(plan: Plan, point: OperatingPoint, photo_list: PhotoList) -> PageSection:
+    """The photos that a point's cascade loses and gains most on."""
     sheet = PlanSheet(plan.explored, point.candidate, photo_list.files)
     parts, absent = sheet_parts(sheet.sheets(), sheet.names, photo_list.files)
     metric = metric_name(plan)

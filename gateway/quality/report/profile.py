@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gateway.config.defaults import DEFAULT_DROP
 from gateway.config.errors import ConfigError
 from gateway.quality.canvas_probe import advice
 from gateway.quality.collect.photo_list import PhotoList
@@ -17,7 +18,6 @@ from gateway.quality.report.page import FigureImage, PageCommand, PageSection, P
 from gateway.quality.report.profile_sheet import ShapeSheet
 from providers.options import parse_size
 from thresholds.metrics.agreement import CONFIDENCE
-from thresholds.plan.sample_size import DEFAULT_DROP
 from thresholds.profile.input_size import Probe
 from thresholds.profile.profile import FILE, Profile
 from thresholds.profile.shape_stats import AtShape

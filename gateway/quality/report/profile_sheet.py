@@ -24,8 +24,9 @@ class ShapeSheet:
         self._sample = sample
         self._kind = LookKind(shape)
         self._files = files
-        photos, groupings = range(len(sample)), range(len(sample.looks[self._kind]))
-        rows = [[self._loss(photo, grouping) for photo in photos] for grouping in groupings]
+        rows = []
+        for grouping in range(len(sample.looks[self._kind])):
+            rows.append([self._loss(photo, grouping) for photo in range(len(sample))])
         self._losses = np.array(rows)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def bench(tmp_path: Path, photos: LabelledPhotos) -> ProfileBench:
 def known(photos: LabelledPhotos) -> LabelledPhotos:
     """The photos with ground truth."""
     truth = Known([Detection("Red", 1.0, Box(0.1, 0.1, 0.5, 0.7))], frozenset({"Red"}))
-    return LabelledPhotos(photos.photos, dict.fromkeys(photos.photos, truth))
+    return replace(photos, known=dict.fromkeys(photos.photos, truth))
 
 
 def test_without_ground_truth_each_photo_is_asked_once_more(bench: ProfileBench) -> None:

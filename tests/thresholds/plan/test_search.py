@@ -405,8 +405,8 @@ def test_a_points_figures_are_of_the_training_photos(
 
 
 def test_little_traffic_raises_costs(study: Study, options: dict[str, list[Candidate]]) -> None:
-    """With little traffic canvases stay half empty: every option costs more, most of all for the
-    few photos that are asked again."""
+    """With little traffic canvases stay half empty: every option costs more, and at last about as
+    much as each photo alone; a second look that shows a photo no larger is left out."""
     option = min(options["gated"], key=lambda option: abs((option.choice > 0).mean() - 0.3))
     costs = [
         Costs(companions=study.costs.companions, traffic=Traffic(rate)) for rate in (1.0, 20.0, 1e5)
@@ -416,7 +416,7 @@ def test_little_traffic_raises_costs(study: Study, options: dict[str, list[Candi
         for study_costs in costs
     ]
     assert images == sorted(images, reverse=True)
-    assert images[0] > 1
+    assert 0.9 < images[0] <= 1
     assert images[2] == pytest.approx(study.point(option).images)
 
 
