@@ -33,7 +33,8 @@ from gateway.quality.evaluate.scores import precision_of
 from gateway.quality.plan import Exploration, PlanOptions
 from providers.detection import Detection
 from thresholds.cascade import Cascade
-from thresholds.metrics.agreement import mean_agreement
+from thresholds.fusion.arrays import LabelIndex
+from thresholds.metrics.matching import match_boxes
 from thresholds.metrics.quality import METRICS, Metric
 from thresholds.plan.selection import Goal
 from thresholds.samples.sample import Sample
@@ -48,7 +49,7 @@ PhotoAnswers = Mapping[str, Sequence[Detection]]
 
 class Grade(NamedTuple):
     """A cascade on photos that it was not made from: images a photo and AP50 by ground truth; at
-    each threshold boxes as a share of those alone, and agreement with the reference."""
+    each threshold boxes as a share of those alone, and F1 with the reference."""
 
     images: float
     ap50: float
@@ -92,7 +93,7 @@ def grade(cascade: Cascade, sample: Sample) -> Grade:
         counts = [reaching(answers, threshold) for answers in result.detections]
         boxes.append(fmean(counts) / reaching(alone, threshold))
         agreement.append(
-            fmean(mean_agreement(reference, answers, threshold) for answers in result.detections)
+            fmean(pooled_f1(reference, answers, threshold) for answers in result.detections)
         )
     ap50 = fmean(each.ap50 for each in precisions if each is not None)
     return Grade(result.images, ap50, tuple(boxes), tuple(agreement))
@@ -101,6 +102,17 @@ def grade(cascade: Cascade, sample: Sample) -> Grade:
 def reaching(answers: PhotoAnswers, threshold: float) -> int:
     """How many boxes score at least that."""
     return sum(each.score >= threshold for boxes in answers.values() for each in boxes)
+
+
+def pooled_f1(reference: PhotoAnswers, answers: PhotoAnswers, threshold: float) -> float:
+    """F1 of all boxes that score at least that, all photos together: in a mean over photos most of
+    which have no such box, silence would win."""
+    hits = 0
+    for photo, boxes in answers.items():
+        labels = LabelIndex()
+        objects = labels.box_array(reference[photo]).by_score(threshold)
+        hits += int((match_boxes(labels.box_array(boxes).by_score(threshold), objects) >= 0).sum())
+    return 2 * hits / max(reaching(reference, threshold) + reaching(answers, threshold), 1)
 
 
 def uncalibrated(cascade: Cascade) -> Cascade:
@@ -169,9 +181,9 @@ def precision_table(grades: Mapping[tuple[str, float], list[GradedPlan]]) -> Tab
 
 def threshold_table(grades: Mapping[tuple[str, float], list[GradedPlan]]) -> Table:
     """A row a kind of plans and a threshold, mean over plans: boxes as a share of those of 1x1, and
-    agreement with the reference, with calibrated scores and without."""
+    F1 of all boxes with the reference, with calibrated scores and without."""
     table = Table(title="at a client's own threshold, mean of all plans", box=SIMPLE_HEAD)
-    columns = ("plans by", "threshold", "boxes", "worst", "uncalibrated", "agreement")
+    columns = ("plans by", "threshold", "boxes", "worst", "uncalibrated", "F1")
     for column in (*columns, "uncalibrated", "1x1"):
         table.add_column(column, justify="left" if column == "plans by" else "right")
     for name in dict.fromkeys(name for name, _ in grades):
