@@ -1,14 +1,15 @@
 """What plans without labels lose against plans with them, at equal price; and whether a client's
 threshold keeps its meaning.
 
-The photos of a profile are halved. On one half plans are made twice: by its ground truth, and
-without it, by the reference looks. Both are graded by ground truth on the other half, where a plan
-without labels has the price that its own estimate allows; then the halves change places. Needs a
-profile with ground truth and reference looks (imgrid profile --truth ... --reference); nothing is
-asked.
+The photos of a profile are halved. `plans`: on one half plans are made by its ground truth, and
+without it by the reference looks; all are graded by ground truth on the other half. `thresholds`:
+on one half the models of some paths are made, and their boxes at a client's threshold are counted
+on the other. Then the halves change places. Needs a profile with ground truth and reference looks
+(imgrid profile --truth ... --reference); nothing is asked.
 
-python benchmarks/labelless.py PROFILE [--metrics agreement ap50] [--shapes 1x1,2x1,2x2,3x2,5x5]
+python benchmarks/labelless.py PROFILE plans [--metrics agreement ap50] [--shapes 1x1,2x2,3x2]
 [--groupings 1] [--no-companion]
+python benchmarks/labelless.py PROFILE thresholds [--paths 2x2 det:1x1,2x2] [--groupings 1]
 """
 
 from __future__ import annotations
@@ -30,163 +31,213 @@ from gateway.cli.progress import Bars
 from gateway.quality import plan as planning
 from gateway.quality.evaluate import stored
 from gateway.quality.evaluate.scores import precision_of
-from gateway.quality.plan import Exploration, PlanOptions
-from providers.detection import Detection
+from gateway.quality.plan import PlanOptions
 from thresholds.cascade import Cascade
-from thresholds.metrics.agreement import mean_agreement
-from thresholds.metrics.quality import METRICS, Metric
+from thresholds.fusion.arrays import BoxArray, Ints
+from thresholds.fusion.calibration import calibration_knots
+from thresholds.fusion.looks import ITSELF, LookKind
+from thresholds.metrics.matching import match_boxes
+from thresholds.metrics.quality import METRICS, Metric, quality_of
+from thresholds.plan.path_training import train_path
 from thresholds.plan.selection import Goal
+from thresholds.plan.training_data import TrainingData, folds
 from thresholds.samples.sample import Sample
 from thresholds.variants import ALONE_CASCADE
 
-SAVES = (0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+SAVES = (0.4, 0.6, 0.7, 0.8, 0.88)
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-WITH_LABELS = "labels"
+BY_TRUTH = "ground truth"
 
-PhotoAnswers = Mapping[str, Sequence[Detection]]
+
+def halves(photos: int) -> Iterator[tuple[Ints, Ints]]:
+    """Both ways to learn from one half of the photos and grade on the other."""
+    order = np.random.default_rng(0).permutation(photos)
+    first, second = (np.sort(part) for part in np.array_split(order, 2))
+    yield from ((first, second), (second, first))
+
+
+# -- plans
 
 
 class Grade(NamedTuple):
-    """A cascade on photos that it was not made from: images a photo and AP50 by ground truth; at
-    each threshold boxes as a share of those alone, and agreement with the reference."""
+    """A cascade on photos that it was not made from: images a photo, and AP50 by ground truth."""
 
     images: float
     ap50: float
-    boxes: tuple[float, ...]
-    agreement: tuple[float, ...]
 
 
-class GradedPlan(NamedTuple):
-    """A plan's grade, that of its cascade with uncalibrated scores, and that of 1x1."""
-
-    plan: Grade
-    uncalibrated: Grade
-    alone: Grade
-
-
-def without_labels(sample: Sample) -> Sample:
-    return replace(sample, truth=None, covered=None)
-
-
-def halves(sample: Sample) -> Iterator[tuple[Sample, Sample]]:
-    """Both ways to plan on one half of the photos and grade on the other."""
-    order = np.random.default_rng(0).permutation(len(sample))
-    first, second = (np.sort(part) for part in np.array_split(order, 2))
-    for planned, graded in ((first, second), (second, first)):
-        yield sample.of_photos(planned), sample.of_photos(graded)
-
-
-def plans(explored: Exploration) -> dict[float, Cascade]:
-    """The cascade for each share of images to save, by estimate."""
-    return {save: planning.settle(explored, Goal(save=save, delta=1)).cascade for save in SAVES}
+Grades = dict[str, dict[float, list[Grade]]]
+"""By what plans were made from and the share to save, the grade on each half."""
 
 
 def grade(cascade: Cascade, sample: Sample) -> Grade:
     """The means over groupings."""
     result = stored.replay_all(cascade, sample)
-    known, reference = stored.known(sample), stored.reference(sample)
-    alone = stored.replay_all(ALONE_CASCADE, sample).detections[0]
+    known = stored.known(sample)
     precisions = [precision_of(known, answers) for answers in result.detections]
-    boxes, agreement = [], []
-    for threshold in THRESHOLDS:
-        counts = [reaching(answers, threshold) for answers in result.detections]
-        boxes.append(fmean(counts) / reaching(alone, threshold))
-        agreement.append(
-            fmean(mean_agreement(reference, answers, threshold) for answers in result.detections)
-        )
-    ap50 = fmean(each.ap50 for each in precisions if each is not None)
-    return Grade(result.images, ap50, tuple(boxes), tuple(agreement))
+    return Grade(result.images, fmean(each.ap50 for each in precisions if each is not None))
 
 
-def reaching(answers: PhotoAnswers, threshold: float) -> int:
-    """How many boxes score at least that."""
-    return sum(each.score >= threshold for boxes in answers.values() for each in boxes)
-
-
-def uncalibrated(cascade: Cascade) -> Cascade:
-    if cascade.fusion is None:
-        return cascade
-    return cascade.model_copy(
-        update={"fusion": cascade.fusion.model_copy(update={"calibration": {}})}
-    )
-
-
-def graded_plans(
+def plan_grades(
     sample: Sample, floor: float, metrics: Sequence[Metric], console: Console
-) -> dict[tuple[str, float], list[GradedPlan]]:
-    """The grades of each half's plans, by what they were made by and the share to save."""
-    grades: dict[tuple[str, float], list[GradedPlan]] = {}
-    for planned, graded in halves(sample):
-        alone = grade(ALONE_CASCADE, graded)
-        for name in (WITH_LABELS, *metrics):
-            known = planned if name == WITH_LABELS else without_labels(planned)
-            metric = planning.metric_of("ap50" if name == WITH_LABELS else name)
+) -> tuple[Grades, float]:
+    """The grades of all plans, and the mean AP50 of 1x1 on both halves."""
+    grades: Grades = {}
+    alone = []
+    for planned, graded in halves(len(sample)):
+        known, test = sample.of_photos(planned), sample.of_photos(graded)
+        alone.append(grade(ALONE_CASCADE, test).ap50)
+        unknown = replace(known, truth=None, covered=None)
+        for name in (BY_TRUTH, *metrics):
+            metric: Metric = "ap50" if name == BY_TRUTH else planning.metric_of(name) or "ap50"
             explored = planning.explore(
-                known, floor, PlanOptions(metric, held=0.0), Bars(console, TimeElapsedColumn)
+                known if name == BY_TRUTH else unknown,
+                floor,
+                PlanOptions(metric, held=0.0),
+                Bars(console, TimeElapsedColumn),
             )
-            for save, cascade in plans(explored).items():
-                each = grade(cascade, graded), grade(uncalibrated(cascade), graded), alone
-                grades.setdefault((name, save), []).append(GradedPlan(*each))
-                console.print(
-                    f"{name}, --save {save:g}: {each[0].images:.3f}, "
-                    f"{each[0].ap50 - alone.ap50:+.4f}"
-                )
-    return grades
+            for save in SAVES:
+                plan = planning.settle(explored, Goal(save=save, delta=1))
+                each = grade(plan.cascade, test)
+                grades.setdefault(name, {}).setdefault(save, []).append(each)
+                console.print(f"{name}, --save {save:g}: {each.images:.3f}, {each.ap50:.4f}")
+    return grades, fmean(alone)
 
 
-def ap50_at(points: Sequence[tuple[float, float]], images: float) -> float:
-    """AP50 at a price, between the plans (images, AP50) next to it."""
+def ap50_at(points: Sequence[Grade], images: float) -> float:
+    """AP50 at a price, between the plans next to it."""
     prices, values = np.array(sorted(points)).T
     return float(np.interp(images, prices, values))
 
 
-def precision_table(grades: Mapping[tuple[str, float], list[GradedPlan]]) -> Table:
+def plans_table(grades: Grades, alone: float) -> Table:
     """A row a plan without labels: its price, AP50, and AP50 of plans with labels at that price."""
-    table = Table(title="AP50 by ground truth, mean of both halves", box=SIMPLE_HEAD)
-    for column in ("without labels", "images", "AP50", "change", "with labels", "difference"):
-        table.add_column(column, justify="left" if column == "without labels" else "right")
-    for (name, save), each in grades.items():
-        if name == WITH_LABELS:
-            continue
-        images = fmean(half.plan.images for half in each)
-        ap50 = fmean(half.plan.ap50 for half in each)
-        labelled = fmean(
-            ap50_at(
-                [
-                    (grades[WITH_LABELS, other][index].plan.images,
-                     grades[WITH_LABELS, other][index].plan.ap50)
-                    for other in SAVES
-                ],
-                half.plan.images,
+    table = Table(title=f"AP50 by ground truth, mean of both halves; 1x1 {alone:.3f}")
+    for column in ("planned by", "images", "AP50", "change", "with labels", "difference"):
+        table.add_column(column, justify="left" if column == "planned by" else "right")
+    labelled = [
+        [grades[BY_TRUTH][save][half] for save in SAVES] for half in range(2)
+    ]  # by half, all plans with labels
+    for name, by_save in grades.items():
+        for save, each in by_save.items():
+            ap50 = fmean(half.ap50 for half in each)
+            same_price = fmean(
+                ap50_at(points, half.images) for points, half in zip(labelled, each, strict=True)
             )
-            for index, half in enumerate(each)
-        )  # fmt: skip
-        change = ap50 - fmean(half.alone.ap50 for half in each)
-        cells = (f"{images:.3f}", f"{ap50:.3f}", f"{change:+.3f}", f"{labelled:.3f}")
-        table.add_row(f"{name}, --save {save:g}", *cells, f"{ap50 - labelled:+.4f}")
+            table.add_row(
+                f"{name}, --save {save:g}",
+                f"{fmean(half.images for half in each):.3f}",
+                f"{ap50:.3f}",
+                f"{ap50 - alone:+.3f}",
+                f"{same_price:.3f}",
+                f"{ap50 - same_price:+.3f}",
+            )
     return table
 
 
-def threshold_table(grades: Mapping[tuple[str, float], list[GradedPlan]]) -> Table:
-    """A row a kind of plans and a threshold, mean over plans: boxes as a share of those of 1x1, and
-    agreement with the reference, with calibrated scores and without."""
-    table = Table(title="at a client's own threshold, mean of all plans", box=SIMPLE_HEAD)
-    columns = ("plans by", "threshold", "boxes", "worst", "uncalibrated", "agreement")
-    for column in (*columns, "uncalibrated", "1x1"):
-        table.add_column(column, justify="left" if column == "plans by" else "right")
-    for name in dict.fromkeys(name for name, _ in grades):
-        plan_halves = [grades[name, save] for save in SAVES]
-        for index, threshold in enumerate(THRESHOLDS):
-            boxes = [fmean(half.plan.boxes[index] for half in each) for each in plan_halves]
-            flat = [half for each in plan_halves for half in each]
-            raw = fmean(half.uncalibrated.boxes[index] for half in flat)
-            kept = fmean(half.plan.agreement[index] for half in flat)
-            raw_kept = fmean(half.uncalibrated.agreement[index] for half in flat)
-            floor = fmean(half.alone.agreement[index] for half in flat)
-            worst = max(boxes, key=lambda share: abs(share - 1))
-            figures = (f"{fmean(boxes):.3f}", f"{worst:.3f}", f"{raw:.3f}", f"{kept:.3f}")
-            table.add_row(name, f"{threshold:g}", *figures, f"{raw_kept:.3f}", f"{floor:.3f}")
+# -- thresholds
+
+
+class Counts(NamedTuple):
+    """Of photos together: boxes that reach a threshold in the answers of a path, alone and in the
+    reference looks, and matches of the first two with the last."""
+
+    boxes: int
+    alone: int
+    reference: int
+    hits: int
+    hits_alone: int
+
+
+def threshold_counts(
+    sample: Sample, path: tuple[LookKind, ...]
+) -> Mapping[tuple[str, float], list[Counts]]:
+    """The counts on each half, with scores as they are and calibrated, at each threshold."""
+    counts: dict[tuple[str, float], list[Counts]] = {}
+    quality = quality_of(sample, "ap50")
+    for learned, graded in halves(len(sample)):
+        training = TrainingData(sample, quality, folds(len(sample), learned, 0), sample.companions)
+        fit = train_path(training, path)
+        knots = calibration_knots(fit.scores[:, 0], training.scores_alone)
+        for name, curve in (("as they are", ((0, 0), (1, 1))), ("calibrated", knots)):
+            rows = []
+            for table in (
+                fit.answers[0].table,
+                sample.look(ITSELF, 0),
+                sample.reference_look.table,
+            ):
+                photo_boxes = [table.of_photo(photo).by_score() for photo in graded]
+                rows.append(
+                    [
+                        quality.countable(boxes, photo)
+                        for boxes, photo in zip(photo_boxes, graded, strict=True)
+                    ]
+                )
+            rows[0] = [
+                boxes.with_scores(np.interp(boxes.scores, *np.array(curve).T)) for boxes in rows[0]
+            ]
+            for threshold in THRESHOLDS:
+                counts.setdefault((name, threshold), []).append(_counts(*rows, threshold=threshold))
+    return counts
+
+
+def _counts(
+    answers: Sequence[BoxArray],
+    alone: Sequence[BoxArray],
+    reference: Sequence[BoxArray],
+    *,
+    threshold: float,
+) -> Counts:
+    sides = [[boxes.by_score(threshold) for boxes in side] for side in (answers, alone, reference)]
+    hits = [
+        sum(
+            int((match_boxes(boxes, objects) >= 0).sum())
+            for boxes, objects in zip(side, sides[2], strict=True)
+        )
+        for side in sides[:2]
+    ]
+    return Counts(*(sum(map(len, side)) for side in sides), *hits)
+
+
+def thresholds_table(sample: Sample, paths: Sequence[str]) -> Table:
+    """A row a path and a threshold: boxes as a share of those alone, on both halves together, and
+    F1 of all boxes with the reference; that of 1x1 beside."""
+    table = Table(title="at a client's own threshold", box=SIMPLE_HEAD)
+    for column in ("path", "threshold", "boxes", "calibrated", "F1", "calibrated", "1x1"):
+        table.add_column(column, justify="left" if column == "path" else "right")
+    for text in paths:
+        path = tuple(LookKind.parse(part) for part in text.split(","))
+        counts = threshold_counts(sample, path)
+        for threshold in THRESHOLDS:
+            raw, calibrated = (
+                Counts(*map(sum, zip(*counts[name, threshold], strict=True)))
+                for name in ("as they are", "calibrated")
+            )
+            table.add_row(
+                text,
+                f"{threshold:g}",
+                *(f"{each.boxes / each.alone:.3f}" for each in (raw, calibrated)),
+                *(
+                    f"{2 * each.hits / (each.boxes + each.reference):.3f}"
+                    for each in (raw, calibrated)
+                ),
+                f"{2 * raw.hits_alone / (raw.alone + raw.reference):.3f}",
+            )
     return table
+
+
+def read(options: argparse.Namespace) -> tuple[Sample, float]:
+    """The profile's sample with only the shapes and groupings that were chosen, and its floor."""
+    sample, floor = planning.read([options.profile], companion=options.companion)
+    if sample.truth is None or sample.reference is None:
+        raise SystemExit(f"{options.profile}: profile it with --truth and --reference")
+    if options.shapes:
+        shapes = options.shapes.split(",")
+        sample = sample.of_kinds(lambda kind: bool(kind.provider) or str(kind) in shapes)
+    groupings = options.groupings
+    looks = {kind: tables[:groupings] for kind, tables in sample.looks.items()}
+    has_answer = {kind: flags[:groupings] for kind, flags in sample.has_answer.items()}
+    return replace(sample, looks=looks, has_answer=has_answer), floor
 
 
 def main() -> None:
@@ -194,26 +245,19 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("profile", type=Path)
+    parser.add_argument("what", choices=("plans", "thresholds"))
     parser.add_argument("--metrics", nargs="+", choices=METRICS, default=["agreement", "ap50"])
+    parser.add_argument("--paths", nargs="+", default=["2x2", "det:1x1,2x2", "det:1x1,2x1"])
     parser.add_argument("--shapes", default="", help="only these of the profile's, with commas")
     parser.add_argument("--groupings", type=int, default=3)
     parser.add_argument("--companion", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     console = Console(width=120)
-    sample, floor = planning.read([options.profile], companion=options.companion)
-    if sample.truth is None or sample.reference is None:
-        raise SystemExit(f"{options.profile}: profile it with --truth and --reference")
-    if options.shapes:
-        shapes = options.shapes.split(",")
-        sample = sample.of_kinds(lambda kind: bool(kind.provider) or str(kind) in shapes)
-    sample = replace(
-        sample,
-        looks={kind: tables[: options.groupings] for kind, tables in sample.looks.items()},
-        has_answer={kind: flags[: options.groupings] for kind, flags in sample.has_answer.items()},
-    )
-    grades = graded_plans(sample, floor, options.metrics, console)
-    console.print(precision_table(grades))
-    console.print(threshold_table(grades))
+    sample, floor = read(options)
+    if options.what == "thresholds":
+        console.print(thresholds_table(sample, options.paths))
+        return
+    console.print(plans_table(*plan_grades(sample, floor, options.metrics, console)))
 
 
 if __name__ == "__main__":
