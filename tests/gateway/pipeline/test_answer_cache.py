@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 
 from gateway.core.errors import BufferAway, Busy, GatewayError
-from gateway.core.events import CacheLookedUp
-from gateway.core.model import CacheTerms, Fallback, Photo, RemotePhoto, Route, Tenant, Way
+from gateway.core.model import Fallback, Tenant, Way
 from gateway.ledger.accounts import Account
-from gateway.pipeline.answer_cache import FOLLOW_SHARE, LEASE_S
-from gateway.pipeline.cache_key import cache_key
-from gateway.store.answers import Answers, Lease
+from gateway.store.answers import Lease
 from gateway.store.memory.answers import MemoryAnswers
-from gateway.testing.pictures import Block, drawn, encoded, photo
+from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Picture
 from providers.detection import Box, Detection, Task
@@ -30,61 +25,20 @@ from tests.support.pipeline import (
     BOB,
     NEVER_S,
     SURE,
-    PipelineHarness,
     labels_of,
     route_of,
     run_pipeline,
 )
-from tests.support.waiting import wait_until
+from tests.support.repeats import (
+    TERMS,
+    blue,
+    cached_route,
+    counting,
+    red,
+    results,
+)
 from thresholds.cascade import Stage
 from thresholds.variants import CHEAPEST, EXACT, TARGET
-
-TERMS = CacheTerms(ttl_s=600.0, origin="cascade")
-RED = encoded(drawn((320, 320), Block("red", 130, 130, 190, 190)))
-BLUE = encoded(drawn((320, 320), Block("blue", 130, 130, 190, 190)))
-
-
-def red() -> Photo:
-    """A photo of a red block: each call gives another photo with the same bytes."""
-    return photo(RED)
-
-
-def blue() -> Photo:
-    """A photo of a blue block."""
-    return photo(BLUE)
-
-
-def cached_route(*stages: Stage | str, cache: CacheTerms = TERMS, **fields: Any) -> Route:
-    """A route with a cache, whose photos wait for nobody; of `1x1` unless stages are given."""
-    route = route_of(*(stages or ("1x1",)), max_wait_s=0.0)
-    return replace(route, cache=cache, **fields)
-
-
-def results(pipeline: PipelineHarness) -> list[str]:
-    """The results of all lookups, in their order."""
-    return [event.result.value for event in pipeline.events.of(CacheLookedUp)]
-
-
-async def wait_for_lookups(pipeline: PipelineHarness, count: int) -> None:
-    """Returns when so many photos were looked up."""
-    await wait_until(lambda: len(results(pipeline)) >= count)
-
-
-class CountingAnswers(MemoryAnswers):
-    """A store in memory. Counts how often a photo had to wait for another one."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.waits = 0
-
-    async def begin(self, key: str, lease: Lease, *, lease_s: float) -> bytes | bool:
-        answer = await super().begin(key, lease, lease_s=lease_s)
-        self.waits += answer is False
-        return answer
-
-
-def counting() -> CountingAnswers:
-    return CountingAnswers(clock=ClockAhead(), max_bytes=1 << 20)
 
 
 class TestEqualPhotos:
@@ -175,10 +129,10 @@ class TestEqualPhotos:
 
     async def test_a_photo_is_answered_though_the_provider_is_away(self) -> None:
         """A photo that the cache knows is answered while the provider fails."""
-        provider = ScriptedProvider()
-        async with run_pipeline(provider, cached_route()) as pipeline:
+        script = MoodyScript()
+        async with run_pipeline(ScriptedProvider(script), cached_route()) as pipeline:
             await pipeline.answer(red())
-            provider._script = _fails
+            script.is_down = True
             (known,) = await pipeline.answer(red())
             (unknown,) = await pipeline.answer(blue(), deadline_s=0.5)
             assert labels_of(known) == ["red"]
@@ -204,8 +158,19 @@ class TestEqualPhotos:
             assert provider.calls == 2
 
 
-def _fails(picture: Picture, task: Task) -> Sequence[Detection]:
-    raise Unavailable("down")
+@dataclass
+class MoodyScript:
+    """Finds the shapes on pictures unless it is down. Before that it does what `on_call` does."""
+
+    is_down: bool = False
+    on_call: Callable[[], None] | None = None
+
+    def __call__(self, picture: Picture, task: Task) -> Sequence[Detection]:
+        if self.on_call:
+            self.on_call()
+        if self.is_down:
+            raise Unavailable("down")
+        return see_shapes(picture, task)
 
 
 class AwayAnswers:
@@ -300,12 +265,11 @@ class TestTheSameQuestion:
 class TestWhatIsCached:
     async def test_an_error_is_not_cached(self) -> None:
         """After an error the next equal photo is asked about."""
-        provider = ScriptedProvider()
-        provider._script = _fails
-        async with run_pipeline(provider, cached_route()) as pipeline:
+        script = MoodyScript(is_down=True)
+        async with run_pipeline(ScriptedProvider(script), cached_route()) as pipeline:
             (outcome,) = await pipeline.answer(red(), deadline_s=0.3)
             assert outcome.error is not None
-            provider._script = see_shapes
+            script.is_down = False
             (outcome,) = await pipeline.answer(red())
             assert labels_of(outcome) == ["red"]
 
@@ -347,19 +311,14 @@ class TestWhatIsCached:
     async def test_an_answer_for_lack_of_time_is_not_cached(self) -> None:
         """A photo that keeps a coarse answer, because there was no time to ask again, has not the
         answer that the next one should get."""
-        provider = ScriptedProvider()
+        script = MoodyScript()
         route = cached_route(Stage(shape="2x1", rule=SURE), "1x1", max_wait_s=NEVER_S)
-        async with run_pipeline(provider, route) as pipeline:
+        async with run_pipeline(ScriptedProvider(script), route) as pipeline:
             client = pipeline.upstream["fake"]
-
-            def slowly(picture: Picture, task: Task) -> Sequence[Detection]:
-                client.canvas_s = 1000.0
-                return see_shapes(picture, task)
-
-            provider._script = slowly
+            script.on_call = lambda: setattr(client, "canvas_s", 1000.0)
             hurried, _ = await pipeline.answer(red(), blue())
             assert hurried.steps[-1].reason.startswith("no time to ask again")
-            provider._script, client.canvas_s = see_shapes, None
+            script.on_call, client.canvas_s = None, None
             calm, _ = await pipeline.answer(red(), blue())
             assert len(calm.steps) == 2
             assert results(pipeline) == ["miss"] * 4
@@ -380,186 +339,6 @@ class TestWhatIsCached:
             await pipeline.scheduler.watch(red(), Way(pipeline.route, TARGET), ANN)
             assert provider.calls == 4
             assert results(pipeline) == ["miss"]
-
-
-class TestAtTheSameTime:
-    async def test_simultaneous_equal_photos_are_asked_about_once(self) -> None:
-        """Of equal photos that come at the same time one is asked about, and all get its
-        answer."""
-        gate, answers = asyncio.Event(), counting()
-        provider = ScriptedProvider(gate=gate)
-        async with run_pipeline(provider, cached_route(), answers=answers) as pipeline:
-            calls = asyncio.ensure_future(pipeline.answer_each(red(), red(), red()))
-            await wait_until(lambda: answers.waits >= 2 and provider.calls)
-            gate.set()
-            outcomes = await calls
-            assert provider.calls == 1
-            assert [labels_of(outcome) for outcome in outcomes] == [["red"]] * 3
-            assert sum(outcome.share for outcome in outcomes) == 1
-            await pipeline.assert_empty()
-
-    async def test_equal_photos_of_one_call_are_asked_about_once(self) -> None:
-        """So it is for the photos of one call."""
-        provider = ScriptedProvider()
-        async with run_pipeline(provider, cached_route()) as pipeline:
-            outcomes = await pipeline.answer(red(), red(), blue())
-            assert [labels_of(outcome) for outcome in outcomes] == [["red"], ["red"], ["blue"]]
-            assert provider.calls == 2
-
-    async def test_other_photos_do_not_wait_for_it(self) -> None:
-        """A photo that waits for an equal one holds up no other photo."""
-        gate, answers = asyncio.Event(), counting()
-        provider = ScriptedProvider(gate=gate)
-        async with run_pipeline(provider, cached_route(), answers=answers) as pipeline:
-            calls = [asyncio.ensure_future(pipeline.answer(red())) for _ in range(40)]
-            await wait_until(lambda: answers.waits >= 39)
-            other = asyncio.ensure_future(pipeline.answer(blue()))
-            await wait_until(lambda: provider.calls == 2)
-            gate.set()
-            (outcome,) = await other
-            assert labels_of(outcome) == ["blue"]
-            await asyncio.gather(*calls)
-
-    async def test_the_next_one_is_asked_about_where_the_first_fails(self) -> None:
-        """Where the first of equal photos fails, the next one is asked about, and the others get
-        that answer."""
-        gate, answers = asyncio.Event(), counting()
-        provider = ScriptedProvider(gate=gate, errors=[RuntimeError("odd")])
-        route = cached_route()
-        async with run_pipeline(
-            provider, route, answers=answers, billed_unknown="fail"
-        ) as pipeline:
-            calls = asyncio.ensure_future(pipeline.answer_each(red(), red(), red()))
-            await wait_until(lambda: answers.waits >= 2 and provider.calls)
-            gate.set()
-            outcomes = await calls
-            assert [outcome.error is None for outcome in outcomes].count(False) == 1
-            assert provider.calls == 2
-            await pipeline.assert_empty()
-
-    async def test_the_next_one_is_asked_about_where_the_first_client_leaves(self) -> None:
-        """Where the client of the first of equal photos goes away before it is asked about, the
-        next one is asked about at once."""
-        answers, provider = counting(), ScriptedProvider()
-        route = cached_route("2x2", max_wait_s=NEVER_S)
-        async with run_pipeline(provider, route, answers=answers) as pipeline:
-            first = asyncio.ensure_future(pipeline.answer(red()))
-            await wait_for_lookups(pipeline, 1)
-            second = asyncio.ensure_future(pipeline.answer(red()))
-            await wait_until(lambda: answers.waits)
-            first.cancel()
-            await wait_for_lookups(pipeline, 2)
-            others = [photo(drawn((320, 320), Block(c, 9, 9, 99, 99))) for c in ("cyan", "green")]
-            filling = asyncio.ensure_future(pipeline.answer_each(*others, blue()))
-            (outcome,) = await second
-            assert labels_of(outcome) == ["red"]
-            await filling
-            assert results(pipeline)[:2] == ["miss", "miss"]
-
-    async def test_the_next_one_is_asked_about_where_the_first_client_was_answered_late(
-        self,
-    ) -> None:
-        """Where the first of equal photos passes its deadline, the next one is asked about."""
-        answers, gate = counting(), asyncio.Event()
-        provider = ScriptedProvider(gate=gate)
-        async with run_pipeline(provider, cached_route(), answers=answers) as pipeline:
-            first = asyncio.ensure_future(pipeline.answer(red(), deadline_s=0.2))
-            await wait_for_lookups(pipeline, 1)
-            second = asyncio.ensure_future(pipeline.answer(red()))
-            (late,) = await first
-            assert late.error is not None
-            await wait_for_lookups(pipeline, 2)
-            gate.set()
-            (outcome,) = await second
-            assert labels_of(outcome) == ["red"]
-
-    async def test_it_waits_for_half_of_its_time_at_most(self) -> None:
-        """A photo that has waited for an equal one for half of its time is asked about itself."""
-        gate, answers = asyncio.Event(), counting()
-        provider = ScriptedProvider(gate=gate)
-        async with run_pipeline(provider, cached_route(), answers=answers) as pipeline:
-            first = asyncio.ensure_future(pipeline.answer(red(), deadline_s=1000.0))
-            await wait_for_lookups(pipeline, 1)
-            second = asyncio.ensure_future(pipeline.answer(red(), deadline_s=50.0))
-            await wait_until(lambda: answers.waits)
-            assert results(pipeline) == ["miss"]
-            pipeline.turn_clock(FOLLOW_SHARE * 50.0)
-            await wait_until(lambda: provider.calls == 2)
-            gate.set()
-            assert labels_of((await second)[0]) == labels_of((await first)[0]) == ["red"]
-
-    async def test_a_client_does_not_wait_for_a_photo_of_a_job(self) -> None:
-        """A client's photo is asked about while an equal photo of a job waits its turn."""
-        provider = ScriptedProvider()
-        route = cached_route("2x2", max_wait_s=0.0)
-        async with run_pipeline(provider, route, job_wait_s=NEVER_S) as pipeline:
-            await pipeline.submit_job([red()])
-            await wait_for_lookups(pipeline, 1)
-            (outcome,) = await pipeline.answer(red())
-            assert labels_of(outcome) == ["red"]
-            assert results(pipeline) == ["miss", "miss"]
-
-
-class TestJobs:
-    async def test_equal_photos_of_a_job_are_asked_about_once(self) -> None:
-        """Within a job and between jobs equal photos are asked about once, and each has its result
-        with its part of the bill."""
-        provider = ScriptedProvider()
-        async with run_pipeline(provider, cached_route()) as pipeline:
-            await pipeline.submit_job([red(), blue(), red(), red()])
-            await pipeline.wait_for_job(4)
-            outcomes = [pipeline.job_outcomes[index] for index in range(4)]
-            assert [labels_of(outcome) for outcome in outcomes] == [["red"], ["blue"]] + [
-                ["red"]
-            ] * 2
-            assert provider.calls == 2
-            assert sum(outcome.share for outcome in outcomes) == 2
-            await pipeline.answer(blue())
-            assert provider.calls == 2
-
-    async def test_a_photo_by_url_is_looked_up_when_it_is_fetched(self) -> None:
-        """A photo that a job names by its URL is looked up once its bytes are there."""
-        provider = ScriptedProvider()
-
-        async def fetch(remote: RemotePhoto, tenant: Tenant) -> Photo:
-            return replace(red(), id=remote.id)
-
-        async with run_pipeline(provider, cached_route(), fetch=fetch) as pipeline:
-            await pipeline.answer(red())
-            entry = pipeline.scheduler.entries.job_entry(
-                RemotePhoto("one", "https://example.com/1.png"),
-                Way(pipeline.route),
-                ANN,
-                job="job",
-                index=0,
-            )
-            await pipeline.buffer.put([entry])
-            (outcome,) = await pipeline.wait_for_job(1)
-            assert labels_of(outcome) == ["red"]
-            assert provider.calls == 1
-
-    async def test_a_photo_of_a_job_waits_a_minute_at_most(self) -> None:
-        """A photo of a job may be withdrawn without a word; an equal one is asked about when its
-        lease has ended."""
-        clock = ClockAhead()
-        answers = CountingAnswers(clock=clock, max_bytes=1 << 20)
-        provider = ScriptedProvider()
-        async with run_pipeline(provider, cached_route(), answers=answers) as pipeline:
-            await _lease_to_nobody(pipeline, answers)
-            await pipeline.submit_job([red()])
-            await wait_until(lambda: answers.waits)
-            clock.ahead_s += LEASE_S
-            await pipeline.wait_for_job(1)
-            assert provider.calls == 1
-
-
-async def _lease_to_nobody(pipeline: PipelineHarness, answers: Answers) -> None:
-    """Leases red photos of jobs to a photo that nobody will answer."""
-    entry = pipeline.scheduler.entries.job_entry(
-        red(), Way(pipeline.route), ANN, job="gone", index=0
-    )
-    key = str(cache_key(entry, pipeline.route))
-    await answers.begin(key, Lease(f"{key}:1", "nobody"), lease_s=LEASE_S)
 
 
 class TestOverload:

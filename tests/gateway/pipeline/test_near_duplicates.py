@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from gateway.app import running
-from gateway.core.events import CacheLookedUp, ComparisonSkipped, LevelChanged, PhotoCompared
+from gateway.core.events import ComparisonSkipped, LevelChanged, PhotoCompared
 from gateway.core.model import CacheTerms, Outcome, Photo, Route, Way
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about
 from tests.support.pipeline import ANN, BOB, PipelineHarness, labels_of, route_of, run_pipeline
+from tests.support.repeats import results
 from tests.support.waiting import wait_until
 from thresholds.variants import CHEAPEST, EXACT, FRESH
 
@@ -42,11 +43,6 @@ def elsewhere(form: str = "PNG") -> Photo:
 def near_route(**fields: Any) -> Route:
     """A route of photos alone that takes near-duplicates' answers."""
     return replace(route_of("1x1", max_wait_s=0.0), cache=TERMS, **fields)
-
-
-def results(pipeline: PipelineHarness) -> list[str]:
-    """The results of all lookups, in their order."""
-    return [event.result.value for event in pipeline.events.of(CacheLookedUp)]
 
 
 async def answer_first(pipeline: PipelineHarness, each: Photo) -> Outcome:
