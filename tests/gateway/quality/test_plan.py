@@ -170,7 +170,7 @@ def test_a_row_of_the_front_can_be_taken(
     """Any row can be taken by its number, without a goal; the loss of plans at its price is
     bounded, and that is what its cascade promises."""
     text = output_of(plan(profile, "--take", "1", "--no-companion"))
-    row = re.search(r" 1 (\S+) .*?(\d\.\d+) (\d+\.\d)%", text[text.index("the front, ") :])
+    row = re.search(r" 1 (\S+) .*?(\d\.\d+) (\d+\.\d)%", text[text.index("the front (") :])
     assert row is not None
     assert f"row 1, {row[1]}" in text
     promised = re.search(r"promised: AP50 falls by no more than (\d\.\d+)", text)
