@@ -45,9 +45,9 @@ LEAST_PHOTOS = 40
 class PlanOptions:
     """What to plan for, beside the goal.
 
-    `metric` None is AP50 where there is ground truth, else agreement. Agreement and labels are of
-    detections that score at least `min_score`. `held` is the share of photos that only the promise
-    is made from; 0 for no promise.
+    `metric` None is AP50, by ground truth or by the reference look; agreement in a profile with
+    neither. Agreement and labels are of detections that score at least `min_score`. `held` is the
+    share of photos that only the promise is made from; 0 for no promise.
     """
 
     metric: Metric | None = None
@@ -127,7 +127,8 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
 
     Raises ConfigError where the metric cannot be computed.
     """
-    default: Metric = "agreement" if sample.truth is None else "ap50"
+    has_objects = sample.truth is not None or sample.reference is not None
+    default: Metric = "ap50" if has_objects else "agreement"
     try:
         measured = quality_of(sample, options.metric or default, options.min_score)
     except ValueError as error:
@@ -187,10 +188,10 @@ def _promising_cascade(explored: Exploration, picked: Selection, goal: Goal) -> 
         return cascade
     quality, drop = study.training.quality, promised_drop(held, goal)
     floor = noise_floor(study)
-    if floor is None:
-        agreement = _agreement(study, cascade, goal.delta / len(explored.front))
-    else:
+    if floor is not None and quality.is_f1:
         agreement = round(max(floor - drop, 0.0), 4)
+    else:
+        agreement = _agreement(study, cascade, goal.delta / len(explored.front))
     promise = Promise(
         metric=quality.metric,
         max_drop=drop,
@@ -204,10 +205,9 @@ def _promising_cascade(explored: Exploration, picked: Selection, goal: Goal) -> 
 
 
 def noise_floor(study: Study) -> float | None:
-    """The agreement of 1x1 with the reference look, over all photos: two looks at the same photo
-    agree no better. None where the plan is made for another metric, or by other objects."""
-    quality = study.training.quality
-    if not quality.is_f1 or quality.source != "reference":
+    """The metric of 1x1 by the reference look, over all photos: two looks at the same photo agree
+    no better. None where the plan is made by other objects."""
+    if study.training.quality.source != "reference":
         return None
     return round(study.value(study.alone, np.arange(len(study.sample))), 4)
 

@@ -46,12 +46,13 @@ def label_agreement(
 ) -> float:
     """The F1 score of two sets of labels, of which a detection scores at least `confidence`; 1
     where both are empty. Labels are compared ignoring case."""
-    objects, labels = (
-        {each.label.casefold() for each in _confident(side, confidence)}
-        for side in (reference, detections)
-    )
+    objects, labels = _labels(reference, confidence), _labels(detections, confidence)
     both = len(objects) + len(labels)
     return 2 * len(objects & labels) / both if both else 1.0
+
+
+def _labels(detections: Sequence[Detection], confidence: float) -> set[str]:
+    return {each.label.casefold() for each in _confident(detections, confidence)}
 
 
 def agreement_by_label(
