@@ -152,7 +152,8 @@ class Counts(NamedTuple):
 def threshold_counts(
     sample: Sample, path: tuple[LookKind, ...]
 ) -> Mapping[tuple[str, float], list[Counts]]:
-    """The counts on each half, with scores as they are and calibrated, at each threshold."""
+    """The counts on each half, with scores as they are and calibrated, at each threshold. The path
+    is learned without labels, and boxes of every label count."""
     counts: dict[tuple[str, float], list[Counts]] = {}
     quality = quality_of(sample, "ap50")
     for learned, graded in halves(len(sample)):
@@ -207,7 +208,7 @@ def thresholds_table(sample: Sample, paths: Sequence[str]) -> Table:
         table.add_column(column, justify="left" if column == "path" else "right")
     for text in paths:
         path = tuple(LookKind.parse(part) for part in text.split(","))
-        counts = threshold_counts(sample, path)
+        counts = threshold_counts(replace(sample, truth=None, covered=None), path)
         for threshold in THRESHOLDS:
             raw, calibrated = (
                 Counts(*map(sum, zip(*counts[name, threshold], strict=True)))

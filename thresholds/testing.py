@@ -7,7 +7,7 @@ The facts of a photo predict its losses: photos with many small objects have man
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -42,18 +42,13 @@ def synthetic_sample(
     facts, truth = _photos(rng, photos)
     answers: dict[LookKind, dict[str, list[list[Detection]]]] = {}
     for kind in kinds:
-        answers[kind] = {}
-        for photo, objects in truth.items():
-            count = 1 if kind.shape == ALONE else groupings
-            answers[kind][photo] = [synthetic_answer(rng, objects, kind) for _ in range(count)]
+        answers[kind] = _answers(rng, truth, kind, 1 if kind.shape == ALONE else groupings)
     covered = None
     if known:
         labels = frozenset(LABELS)
         covered = {photo: Known(objects, labels) for photo, objects in truth.items()}
     if referenced:
-        fields["reference"] = {
-            photo: [synthetic_answer(rng, objects, ITSELF)] for photo, objects in truth.items()
-        }
+        fields["reference"] = _answers(rng, truth, ITSELF, 1)
     return sample_from_answers(facts, answers, covered, **fields)
 
 
@@ -68,6 +63,16 @@ def _photos(rng: Random, count: int) -> tuple[dict[str, PhotoFacts], dict[str, l
         file_bytes = rng.randrange(150_000, 200_000) // (1 if small else 4)
         facts[str(number)] = PhotoFacts(640, height_px, file_bytes)
     return facts, truth
+
+
+def _answers(
+    rng: Random, truth: Mapping[str, Sequence[Detection]], kind: LookKind, groupings: int
+) -> dict[str, list[list[Detection]]]:
+    """The answers of that kind by photo and grouping."""
+    answers = {}
+    for photo, objects in truth.items():
+        answers[photo] = [synthetic_answer(rng, objects, kind) for _ in range(groupings)]
+    return answers
 
 
 def _random_object(rng: Random, *, small: bool) -> Detection:

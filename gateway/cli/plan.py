@@ -46,7 +46,7 @@ def plan(
         typer.Option(
             help="ap50, map, agreement (of boxes) or labels (of the sets of labels); by ground "
             "truth where there is any, which agreement never is, else by the reference look. By "
-            "default ap50 with ground truth, else agreement."
+            "default ap50; agreement where there is neither."
         ),
     ] = None,
     min_score: Annotated[

@@ -56,9 +56,9 @@ LEAST_PHOTOS = 40
 class PlanOptions:
     """What to plan for, beside the goal.
 
-    `metric` None is AP50 where there is ground truth, else agreement. Agreement and labels are of
-    detections that score at least `min_score`. `held` is the share of photos that only the promise
-    is made from; 0 for cross-validation over all of them.
+    `metric` None is AP50, by ground truth or by the reference look; agreement in a profile with
+    neither. Agreement and labels are of detections that score at least `min_score`. `held` is the
+    share of photos that only the promise is made from; 0 for cross-validation over all of them.
     """
 
     metric: Metric | None = None
@@ -180,7 +180,8 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
 
     Raises ConfigError where the metric cannot be computed.
     """
-    default: Metric = "agreement" if sample.truth is None else "ap50"
+    has_objects = sample.truth is not None or sample.reference is not None
+    default: Metric = "ap50" if has_objects else "agreement"
     try:
         measured = quality_of(sample, options.metric or default, options.min_score)
     except ValueError as error:
@@ -252,10 +253,10 @@ def _promising_cascade(
     if held is None or drop is None:
         return cascade
     quality, floor = study.training.quality, noise_floor(study)
-    if floor is None:
-        agreement = _agreement(explored, picked.point.images, goal.delta / len(BUDGETS))
-    else:
+    if floor is not None and quality.is_f1:
         agreement = round(max(floor - drop, 0.0), 4)
+    else:
+        agreement = _agreement(explored, picked.point.images, goal.delta / len(BUDGETS))
     promise = Promise(
         metric=quality.metric,
         max_drop=drop,
@@ -269,10 +270,9 @@ def _promising_cascade(
 
 
 def noise_floor(study: Study) -> float | None:
-    """The agreement of 1x1 with the reference look, over all photos: two looks at the same photo
-    agree no better. None where the plan is made for another metric, or by other objects."""
-    quality = study.training.quality
-    if not quality.is_f1 or quality.source != "reference":
+    """The metric of 1x1 by the reference look, over all photos: two looks at the same photo agree
+    no better. None where the plan is made by other objects."""
+    if study.training.quality.source != "reference":
         return None
     return round(study.value(study.alone, np.arange(len(study.sample))), 4)
 

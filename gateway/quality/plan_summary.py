@@ -184,10 +184,11 @@ def _costs(plan: Plan) -> Iterator[PlanSentence]:
 
 def _measure(plan: Plan) -> PlanSentence:
     """What a metric without ground truth is measured against."""
-    floor = noise_floor(plan.explored.study)
-    noise = "" if floor is None else f"; two looks alone agree by {floor:.3f} themselves"
+    name, floor = metric_name(plan), noise_floor(plan.explored.study) or 0.0
     return PlanSentence(
-        "", f"{metric_name(plan)} is against a second look at each photo alone, mirrored{noise}"
+        "",
+        f"{name} is against a second look at each photo alone, mirrored: 1x1 itself has "
+        f"{floor:.3f}",
     )
 
 

@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = 180_000
+"""A machine that is busy may take so long to open a page."""
 
 
 class Window(NamedTuple):
@@ -31,7 +33,9 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         pytest.skip("there is no Chromium on this machine: make browser installs it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
@@ -42,6 +46,7 @@ def opened(browser: Browser, file: Path, window: Window) -> Iterator[Page]:
     page = browser.new_page(
         viewport={"width": window.width_px, "height": 900}, color_scheme=window.scheme
     )
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(file.as_uri())
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     yield page

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 
+from gateway.api.resources.not_found import AwsPathRoute
 from gateway.app import create_app
 from gateway.testing.gateway import parts_of
 from tests.support.configs import SHAPES
@@ -78,7 +79,7 @@ def endpoints_of(route: BaseRoute, prefix: str = "") -> Iterator[tuple[str, str]
         )
         for inner in route.routes:
             yield from endpoints_of(inner, prefix + route.path)
-    else:
+    elif not isinstance(route, AwsPathRoute):  # which finds nothing
         assert isinstance(route, Route), f"{route} is a kind of route that these tests do not know"
         for method in sorted(route.methods):
             yield method, prefix + route.path
