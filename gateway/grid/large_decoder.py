@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from PIL import Image
 
@@ -49,6 +50,7 @@ class LargeDecoder:
     def __init__(self, limits: DecoderLimits = DecoderLimits()) -> None:
         self._threads = TurnThreads(limits.processes, "decoder")
         self._idle: SimpleQueue[DecoderProcess] = SimpleQueue()
+        self._is_closed = False
         for _ in range(limits.processes):
             self._idle.put(DecoderProcess(limits))
 
@@ -59,11 +61,12 @@ class LargeDecoder:
         """
         return self._threads.submit(owner, partial(self._draw, photo, size, border))
 
-    def close(self) -> None:
-        """Ends the processes; what has not begun is not drawn."""
-        self._threads.close(END_S)
-        while not self._idle.empty():
-            self._idle.get().end()
+    def close(self, end_s: float = END_S) -> None:
+        """Ends the processes; what has not begun is not drawn. A photo that takes longer than that
+        ends its process itself."""
+        self._is_closed = True
+        self._threads.close(end_s)
+        self._end_idle()
 
     def _draw(self, photo: Photo, size: Size, border: Border) -> Image.Image:
         process = self._idle.get()
@@ -71,6 +74,13 @@ class LargeDecoder:
             return process.draw(photo, size, border)
         finally:
             self._idle.put(process)
+            if self._is_closed:
+                self._end_idle()
+
+    def _end_idle(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._idle.get_nowait().end()
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -21,6 +22,7 @@ from gateway.core.limits import DecoderLimits
 from gateway.core.model import Photo, Size
 from gateway.grid.large_decoder import DecoderProcess, LargeDecoder
 from gateway.grid.tile import tile
+from tests.support.waiting import block_until
 
 MB = 1024 * 1024
 
@@ -126,6 +128,19 @@ def test_closing_drops_what_has_not_begun() -> None:
     drawings[0].result(120)
     decoder.close()
     assert drawings[-1].cancelled()
+
+
+def test_a_photo_that_outlives_the_closing_ends_its_process() -> None:
+    """A photo that is still being drawn when the decoder has closed is drawn, and its process ends
+    with it: Python warns of one that is forgotten, and the warning fails the test."""
+    decoder = LargeDecoder(PATIENT)
+    drawing = decoder.draw("us", photo((3000, 2000)), Size(60, 40), "none")
+    block_until(drawing.running)
+    decoder.close(0)
+    assert drawing.result(120).size == (60, 40)
+    decoder.close(120)
+    del decoder, drawing
+    gc.collect()
 
 
 @pytest.mark.slow

@@ -29,9 +29,9 @@ def hash_of(each: Photo) -> int:
 
 @given(st.integers(0, 10_000))
 def test_a_picture_is_near_its_other_encodings(seed: int) -> None:
-    """A picture as PNG and as JPEG differs in few bits, if in any."""
+    """A picture as PNG and as JPEG differs in few bits, if in any: in an eighth of them at most."""
     image = picture(seed)
-    assert distance(hash_of(photo(image)), hash_of(photo(image, form="JPEG"))) <= 4
+    assert distance(hash_of(photo(image)), hash_of(photo(image, form="JPEG"))) <= 8
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
