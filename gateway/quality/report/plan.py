@@ -106,9 +106,9 @@ def _front(plan: Plan, metric: str) -> PageSection:
 
 def _tried(explored: Exploration) -> str:
     fit, held = len(explored.study.training.photos), len(held_out_photos(explored.study))
-    promise = f"; {held} more were held out for the promise." if held else "; nothing is promised."
+    promise = f"; {held} more were held out for the promise" if held else ""
     points = len(explored.points)
-    return f"{points} cascades, simulated over the stored answers about {fit} photos{promise}"
+    return f"{points} cascades, simulated over the stored answers about {fit} photos{promise}."
 
 
 def _sheet(plan: Plan, point: OperatingPoint, photo_list: PhotoList) -> PageSection:
