@@ -9,6 +9,7 @@ import numpy as np
 
 from gateway.quality.next_step import Shortfall
 from gateway.quality.plan import Exploration, Plan, noise_floor
+from thresholds.metrics.quality import MIN_OBJECTS
 from thresholds.plan.bounds import check_photos
 from thresholds.plan.candidates import OperatingPoint
 from thresholds.plan.savings import SavingEstimate
@@ -156,7 +157,21 @@ def _reason(missing: Shortfall | None, plan: Plan) -> str:
 
 def verdict(plan: Plan, missing: Shortfall | None = None) -> list[PlanSentence]:
     """What was selected, what it costs, and what is promised of it."""
-    return [*_costs(plan), _promise(plan, plan.picked.held_out), *_missing(plan, missing)]
+    promise = _promise(plan, plan.picked.held_out)
+    return [*_costs(plan), promise, *_rare_labels(plan), *_missing(plan, missing)]
+
+
+def _rare_labels(plan: Plan) -> Iterator[PlanSentence]:
+    """What a promise about average precision does not cover: labels of few objects."""
+    study = plan.explored.study
+    if study.training.quality.is_f1 or plan.promised_drop is None or plan.saves_nothing:
+        return
+    counts = study.training.quality.object_counts(np.arange(len(study.sample)))
+    labels, rare = np.count_nonzero(counts), np.count_nonzero((counts > 0) & (counts < MIN_OBJECTS))
+    if rare:
+        text = f"{rare} of {labels} labels have fewer than {MIN_OBJECTS} objects"
+        rest = ", and weigh less in the promise: "
+        yield PlanSentence(text, f"{rest}{metric_name(plan)} itself may fall more", warning=True)
 
 
 def _costs(plan: Plan) -> Iterator[PlanSentence]:

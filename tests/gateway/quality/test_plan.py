@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from gateway.quality.collect.photo_list import PhotoList
 from gateway.testing.gateway import parts_of
 from providers.prices import Price
 from thresholds.cascade import load
+from thresholds.fusion.arrays import BoxTable
 from thresholds.profile.profile import FILE as PROFILE
 from thresholds.profile.profile import profile_of_sample
 from thresholds.samples.sample import FILE, Sample
@@ -101,6 +103,26 @@ def test_it_prints_choices_and_writes_the_picked_cascade(
         for line in result.output.splitlines()
         if re.search(r"\d%", line) and "  " in line
     )
+
+
+def test_rare_labels_are_told(plan: Callable[..., Result], profile: Path, tmp_path: Path) -> None:
+    """Where a label has few objects, the command says that average precision itself may fall more
+    than is promised; else it does not."""
+    assert "fewer than 15 objects" not in output_of(plan(profile, "--save", "0.5"))
+    sample = synthetic_sample(60, kinds=(ALONE, GRID), groupings=1)
+    assert sample.truth is not None
+    assert sample.covered is not None
+    labels = sample.truth.boxes.labels.copy()
+    labels[:3] = len(sample.labels)
+    rare = replace(
+        sample,
+        labels=(*sample.labels, "unicorn"),
+        truth=BoxTable(sample.truth.starts, sample.truth.boxes.with_labels(labels)),
+        covered=np.column_stack([sample.covered, np.ones(60, bool)]),
+    )
+    folder = write_profile(tmp_path / "rare", rare)
+    text = output_of(plan(folder, "--save", "0.2", "--force"))
+    assert "1 of 4 labels have fewer than 15 objects, and weigh less in the promise" in text
 
 
 def test_a_route_can_name_the_written_cascade(
