@@ -4,7 +4,8 @@ photos would have chosen.
 The choice of a cascade favours the photos that it is made on, so their mean loss is no evidence.
 Here photos are split, the candidate is chosen on the one part, and judged on the other. Answers and
 gates are cross-fitted on the same folds (`thresholds.plan.cross_fitting`), so neither the choice
-nor a model that judges a photo has seen it. Bayle, Bayle, Janson, Mackey, "Cross-validation
+nor a model that judges a photo has seen it. The models that the choosing photos are estimated by
+have: they are not trained anew for each split. Bayle, Bayle, Janson, Mackey, "Cross-validation
 confidence intervals for test error" (NeurIPS 2020) show when such losses may be treated as those of
 one sample.
 """
