@@ -14,31 +14,36 @@ MIN_UNION = 1e-12
 
 
 def box_areas(boxes_xyxy: NDArray[Float]) -> NDArray[Float]:
-    """Areas (n,) of boxes (n, 4); 0 for an empty or inverted box."""
-    sides = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 0.0)
-    return np.asarray(sides[:, 0] * sides[:, 1])
+    """Areas (...,) of boxes (..., 4); 0 for an empty or inverted box."""
+    sides = np.maximum(boxes_xyxy[..., 2:] - boxes_xyxy[..., :2], 0.0)
+    return np.asarray(sides[..., 0] * sides[..., 1])
+
+
+def box_iou(boxes_a_xyxy: NDArray[Float], boxes_b_xyxy: NDArray[Float]) -> NDArray[Float]:
+    """Intersection over union (...,) of boxes (..., 4), each with the other array's box at its
+    place, where arrays are broadcast; 0 where either is empty."""
+    common = _intersections(boxes_a_xyxy, boxes_b_xyxy)
+    union = box_areas(boxes_a_xyxy) + box_areas(boxes_b_xyxy) - common
+    return np.asarray(common / np.maximum(union, MIN_UNION))
 
 
 def box_iou_batch(boxes_a_xyxy: NDArray[Float], boxes_b_xyxy: NDArray[Float]) -> NDArray[Float]:
     """Intersection over union (n, m) of boxes (n, 4) with boxes (m, 4); 0 where either is empty."""
-    common = _intersections(boxes_a_xyxy, boxes_b_xyxy)
-    union = box_areas(boxes_a_xyxy)[:, None] + box_areas(boxes_b_xyxy)[None, :] - common
-    return np.asarray(common / np.maximum(union, MIN_UNION))
+    return box_iou(boxes_a_xyxy[:, None], boxes_b_xyxy[None, :])
 
 
 def box_coverage_batch(boxes_xyxy: NDArray[Float], regions_xyxy: NDArray[Float]) -> NDArray[Float]:
     """Share (n, m) of each box (n, 4) that lies inside each region (m, 4); 0 for an empty box."""
-    common = _intersections(boxes_xyxy, regions_xyxy)
+    common = _intersections(boxes_xyxy[:, None], regions_xyxy[None, :])
     areas = box_areas(boxes_xyxy)[:, None]
     shares = np.divide(common, areas, out=np.zeros_like(common), where=areas > 0)
     return np.asarray(shares)
 
 
 def _intersections(boxes_a_xyxy: NDArray[Float], boxes_b_xyxy: NDArray[Float]) -> NDArray[Float]:
-    """Common areas (n, m)."""
-    sides = np.maximum(  # in one expression, so that NumPy reuses the memory of its parts
-        np.minimum(boxes_a_xyxy[:, None, 2:], boxes_b_xyxy[None, :, 2:])
-        - np.maximum(boxes_a_xyxy[:, None, :2], boxes_b_xyxy[None, :, :2]),
-        0.0,
-    )
-    return np.asarray(sides[..., 0] * sides[..., 1])
+    """Common areas (...,)."""
+    ax0, ay0, ax1, ay1 = (boxes_a_xyxy[..., side] for side in range(4))
+    bx0, by0, bx1, by1 = (boxes_b_xyxy[..., side] for side in range(4))
+    widths = np.minimum(ax1, bx1) - np.maximum(ax0, bx0)
+    heights = np.minimum(ay1, by1) - np.maximum(ay0, by0)
+    return np.asarray(np.maximum(widths, 0.0) * np.maximum(heights, 0.0))

@@ -103,6 +103,23 @@ class LabelIndex:
         return BoxArray.of_detections(detections, numbers)
 
 
+def equal_pairs(keys_a: Ints, keys_b: Ints) -> tuple[Ints, Ints]:
+    """The indices (k,) in `keys_a` (n,) and (k,) in `keys_b` (m,) of all pairs of equal keys, in
+    ascending order."""
+    order = np.argsort(keys_b, kind="stable")
+    first, end = (np.searchsorted(keys_b[order], keys_a, side) for side in ("left", "right"))
+    counts = end - first
+    index_a = np.repeat(np.arange(len(keys_a)), counts)
+    index_b = np.arange(len(index_a)) + np.repeat(end - counts.cumsum(), counts)
+    return index_a, order[index_b]
+
+
+def photo_starts(photos: Ints, photo_count: int) -> Ints:
+    """The first row of each photo and the end of the last one (photo_count + 1,), in a table with
+    rows of these photos (n,), which ascend."""
+    return np.searchsorted(photos, np.arange(photo_count + 1))
+
+
 class BoxTable(NamedTuple):
     """Detections of many photos, sorted by photo: those of photo i are the rows from `starts[i]` up
     to `starts[i + 1]`."""
@@ -110,12 +127,40 @@ class BoxTable(NamedTuple):
     starts: Ints
     boxes: BoxArray
 
+    @property
+    def photo_count(self) -> int:
+        return len(self.starts) - 1
+
     def of_photo(self, photo: int) -> BoxArray:
         return self.boxes.take(slice(self.starts[photo], self.starts[photo + 1]))
 
     def of_photos(self, photos: Ints) -> BoxTable:
         """The detections of these photos, in their order."""
         return BoxTable.from_photos([self.of_photo(photo) for photo in photos])
+
+    def take(self, rows: NDArray[Any]) -> BoxTable:
+        """The detections in these rows, which ascend by photo, of as many photos."""
+        starts = photo_starts(self.photos[rows], self.photo_count)
+        return BoxTable(starts, self.boxes.take(rows))
+
+    def by_score(self, min_score: float = 0.0, max_count: int | None = None) -> BoxTable:
+        """Of each photo the detections of at least that score, at most so many, in descending order
+        of it; ties keep their order."""
+        order = np.lexsort((-self.boxes.scores, self.photos))
+        ranks = np.arange(len(order)) - self.starts[self.photos]
+        included = self.boxes.scores[order] >= min_score
+        if max_count is not None:
+            included &= ranks < max_count
+        return self.take(order[included])
+
+    def by_photo_and_label(self, label_count: int) -> BoxArray:
+        """All detections, where each label of each photo is a label of its own, with the number
+        photo x `label_count` + label: what compares boxes of one label only does so for all photos
+        at once."""
+        return self.boxes.with_labels(self.photos * label_count + self.boxes.labels)
+
+    def with_scores(self, scores: Floats) -> BoxTable:
+        return BoxTable(self.starts, self.boxes.with_scores(scores))
 
     def with_label_numbers(self, numbers: Ints) -> BoxTable:
         """The detections with label i renumbered to `numbers[i]`."""

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.box_iou import box_iou_batch
+from providers.box_iou import box_iou, box_iou_batch
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import BoxArray, Floats, Ints
+from thresholds.fusion.arrays import BoxArray, BoxTable, Floats, Ints, equal_pairs, photo_starts
 
 CLUSTER_IOU = 0.6
 """Boxes that overlap by more than this may share a cluster."""
@@ -41,16 +41,41 @@ class FusedBoxes(NamedTuple):
     def __len__(self) -> int:  # of boxes, not of fields
         return len(self.scores)
 
-    def take(self, index: NDArray[Any]) -> FusedBoxes:
+    def with_labels(self, labels: Ints) -> FusedBoxes:
+        return FusedBoxes(labels, self.xyxy, self.scores, self.answer_scores)
+
+    def take(self, index: NDArray[Any] | slice) -> FusedBoxes:
         return FusedBoxes(
             self.labels[index], self.xyxy[index], self.scores[index], self.answer_scores[index]
         )
 
-    def box_array(self, scores: Floats | None = None) -> BoxArray:
+
+class FusedTable(NamedTuple):
+    """Fused boxes of many photos: those of photo i are the rows from `starts[i]` up to
+    `starts[i + 1]`."""
+
+    starts: Ints
+    boxes: FusedBoxes
+
+    @property
+    def photo_count(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def photos(self) -> Ints:
+        """The photo of each box, (n,)."""
+        return np.repeat(np.arange(self.photo_count), np.diff(self.starts))
+
+    def of_photos(self, first: int, end: int) -> FusedTable:
+        """The boxes of the photos from `first` up to `end`."""
+        starts = self.starts[first : end + 1]
+        return FusedTable(starts - starts[0], self.boxes.take(slice(starts[0], starts[-1])))
+
+    def box_table(self, scores: Floats | None = None) -> BoxTable:
         """The boxes with these scores (n,), or their own, in descending order of them."""
-        scores = self.scores if scores is None else scores
-        order = np.argsort(-scores, kind="stable")
-        return BoxArray(self.labels[order], scores[order], self.xyxy[order])
+        boxes = self.boxes
+        scores = boxes.scores if scores is None else scores
+        return BoxTable(self.starts, BoxArray(boxes.labels, scores, boxes.xyxy)).by_score()
 
 
 ClusterSeeds = Callable[[BoxArray], Ints]
@@ -58,14 +83,20 @@ ClusterSeeds = Callable[[BoxArray], Ints]
 the first member of each box's cluster, (n,)."""
 
 
-def fuse_boxes(answers: Sequence[BoxArray], weights: Sequence[float]) -> FusedBoxes:
-    """Weighted box fusion of several answers about one photo, each with a weight.
+def fuse_boxes(answers: Sequence[BoxTable], weights: Sequence[float]) -> FusedTable:
+    """Weighted box fusion of several answers about each photo, each answer with a weight.
 
     Other than in the paper, a cluster is what overlaps its highest-scoring member, not the running
-    mean: on profiles the result is the same within 0.001 AP50, and there is no loop over boxes.
+    mean: on profiles the result is the same within 0.001 AP50, and all photos are fused at once.
     """
-    strongest = [boxes.by_score(MIN_SCORE, MAX_BOXES) for boxes in answers]
-    return _fuse(strongest, weights, _seeds_by_strongest_member)[0]
+    label_count = 1 + max(int(table.boxes.labels.max(initial=0)) for table in answers)
+    strongest = [table.by_score(MIN_SCORE, MAX_BOXES) for table in answers]
+    arrays = [table.by_photo_and_label(label_count) for table in strongest]
+    fused, _ = _fuse(arrays, weights, _seeds_by_strongest_member)
+    photos, labels = np.divmod(fused.labels, label_count)
+    order = np.argsort(photos, kind="stable")
+    starts = photo_starts(photos[order], answers[0].photo_count)
+    return FusedTable(starts, fused.with_labels(labels).take(order))
 
 
 def fuse_detections(
@@ -118,14 +149,15 @@ def _fuse(
 
 def _seeds_by_strongest_member(boxes: BoxArray) -> Ints:
     """A box joins the strongest box of its label that it overlaps and that began a cluster."""
-    same_label = boxes.labels[:, None] == boxes.labels[None, :]
-    joinable = (box_iou_batch(boxes.xyxy, boxes.xyxy) > CLUSTER_IOU) & same_label
-    seeds = np.full(len(boxes), -1)
-    for index, row in enumerate(joinable):
-        if seeds[index] < 0:
-            seeds[row & (seeds < 0)] = index
-            seeds[index] = index
-    return seeds
+    stronger, weaker = equal_pairs(boxes.labels, boxes.labels)
+    joinable = stronger < weaker
+    stronger, weaker = stronger[joinable], weaker[joinable]
+    joinable = box_iou(boxes.xyxy[stronger], boxes.xyxy[weaker]) > CLUSTER_IOU
+    seeds = list(range(len(boxes)))
+    for strong, weak in zip(stronger[joinable].tolist(), weaker[joinable].tolist(), strict=True):
+        if seeds[strong] == strong and seeds[weak] == weak:
+            seeds[weak] = strong
+    return np.array(seeds, np.int64)
 
 
 def _seeds_by_running_mean(boxes: BoxArray) -> Ints:
