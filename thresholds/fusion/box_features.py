@@ -42,7 +42,7 @@ def _features(boxes: FusedBoxes) -> Floats:
     """The features (photos, n, answers + 15) of stacked photos with n boxes each."""
     labels, scores = boxes.labels, boxes.scores
     count = scores.shape[1]
-    x0, y0, x1, y1 = (boxes.xyxy[..., side] for side in range(4))
+    x0, y0, x1, y1 = np.moveaxis(boxes.xyxy, -1, 0)
     widths, heights = x1 - x0, y1 - y0
     edges = (x0 < EDGE).astype(float) + (y0 < EDGE) + (x1 > 1 - EDGE) + (y1 > 1 - EDGE)
     iou = box_iou(boxes.xyxy[:, :, None], boxes.xyxy[:, None])

@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.detection import Box, Detection
-from thresholds.fusion.arrays import BoxArray, Floats, LabelIndex
+from thresholds.fusion.arrays import BoxArray, BoxTable, Floats, LabelIndex
 from thresholds.fusion.box_features import FEATURE_COUNT, box_features
-from thresholds.fusion.box_fusion import FusedBoxes, fuse_boxes
+from thresholds.fusion.box_fusion import FusedTable, fuse_boxes
 from thresholds.fusion.looks import ITSELF, Belief, Evidence, Look, Path, path_text
 from thresholds.fusion.trees import Trees
 
@@ -84,14 +84,14 @@ class Fusion(BaseModel):
         """The looks fused. On a path that was never profiled the probability of each fused box is
         its score."""
         looks, labels = self._look_arrays(evidence.looks)
-        boxes = fuse_boxes(looks, look_weights(evidence.path, self.companions))
+        fused = fuse_boxes(looks, look_weights(evidence.path, self.companions))
         unknown_labels = len(labels.names) - len(self.labels)
         label_weights = np.append(self._weights, np.ones(unknown_labels))
         return Belief(
             looks,
-            boxes,
-            self._probabilities(evidence.path, boxes),
-            label_weights[boxes.labels],
+            fused,
+            self._probabilities(evidence.path, fused),
+            label_weights[fused.boxes.labels],
             tuple(labels.names),
         )
 
@@ -99,9 +99,10 @@ class Fusion(BaseModel):
         """The final answer, in descending order of score."""
         if self.verbatim and evidence.looks[-1].kind == ITSELF:
             return list(evidence.last_detections)
-        scores = blended_scores(belief.boxes.scores, belief.probabilities)
+        scores = blended_scores(belief.fused.boxes.scores, belief.probabilities)
         knots = self._knots.get(path_text(evidence.path))
-        boxes = belief.boxes.box_array(scores if knots is None else np.interp(scores, *knots))
+        scores = scores if knots is None else np.interp(scores, *knots)
+        boxes = belief.fused.box_table(scores).boxes
         corners = np.clip(boxes.xyxy, 0.0, 1.0).tolist()
         columns = zip(boxes.labels.tolist(), boxes.scores.tolist(), corners, strict=True)
         return [
@@ -109,15 +110,15 @@ class Fusion(BaseModel):
             for label, score, xyxy in columns
         ]
 
-    def _probabilities(self, path: Path, boxes: FusedBoxes) -> Floats:
+    def _probabilities(self, path: Path, fused: FusedTable) -> Floats:
         trees = self.rescore.get(path_text(path))
-        if trees is None or not len(boxes):
-            return boxes.scores
-        return logistic(trees(box_features(boxes)))
+        if trees is None or not len(fused.boxes):
+            return fused.boxes.scores
+        return logistic(trees(box_features(fused)))
 
-    def _look_arrays(self, looks: Sequence[Look]) -> tuple[tuple[BoxArray, ...], LabelIndex]:
-        """The looks as arrays, and the numbers of their labels. A paid answer's label counts,
-        profiled or not; a companion's counts where the profile or a paid answer has it."""
+    def _look_arrays(self, looks: Sequence[Look]) -> tuple[tuple[BoxTable, ...], LabelIndex]:
+        """The looks as tables of one photo, and the numbers of their labels. A paid answer's label
+        counts, profiled or not; a companion's where the profile or a paid answer has it."""
         labels = LabelIndex(self.labels)
         arrays: dict[int, BoxArray] = {}
         for index, look in enumerate(looks):
@@ -126,7 +127,8 @@ class Fusion(BaseModel):
         for index, look in enumerate(looks):
             if look.provider in self.companions:
                 arrays[index] = labels.box_array(self._known(labels, look.detections))
-        return tuple(arrays[index] for index in range(len(looks))), labels
+        tables = (BoxTable.from_photos([arrays[index]]) for index in range(len(looks)))
+        return tuple(tables), labels
 
     def _known(self, labels: LabelIndex, detections: Iterable[Detection]) -> list[Detection]:
         """A companion's detections of known labels, by their names here. Detectors report hundreds

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from providers.detection import Detection
-from thresholds.fusion.arrays import BoxArray, Floats
-from thresholds.fusion.box_fusion import FusedBoxes
+from thresholds.fusion.arrays import BoxTable, Floats
+from thresholds.fusion.box_fusion import FusedTable
 from thresholds.shape import ALONE, Shape
 
 
@@ -64,12 +64,12 @@ class Look(NamedTuple):
 
 
 class Belief(NamedTuple):
-    """The looks at a photo fused by a learned model: the looks as arrays, their fused boxes, and
+    """The looks at one photo or many, fused by a learned model: the looks, their fused boxes, and
     for each fused box the probability that it is an object (n,) and the weight of its label (n,).
     `label_names` are the names by label number."""
 
-    looks: tuple[BoxArray, ...]
-    boxes: FusedBoxes
+    looks: tuple[BoxTable, ...]
+    fused: FusedTable
     probabilities: Floats
     weights: Floats
     label_names: tuple[str, ...] = ()

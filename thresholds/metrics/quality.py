@@ -56,27 +56,25 @@ class Quality:
     def iou_thresholds(self) -> tuple[float, ...]:
         return IOU_THRESHOLDS if self.metric == "map" else (IOU_THRESHOLD,)
 
-    @cached_property
-    def objects_by_photo(self) -> tuple[BoxArray, ...]:
-        return tuple(self.objects.of_photo(photo) for photo in range(len(self.covered)))
-
-    def countable(self, detections: BoxArray, photo: int) -> BoxArray:
-        """The detections of labels that are covered on that photo; for F1, only the confident ones,
-        and for labels the strongest of each."""
-        counts = self.covered[photo, detections.labels]
+    def countable(self, detections: BoxTable) -> BoxTable:
+        """The detections of labels that are covered on their photo; for F1, only the confident
+        ones, and for labels the strongest of each."""
+        counts = self.covered[detections.photos, detections.boxes.labels]
         if self.is_f1:
-            counts &= detections.scores >= self.min_score
+            counts &= detections.boxes.scores >= self.min_score
         countable = detections.take(counts)
         return strongest_of_labels(countable) if self.metric == "labels" else countable
 
-    def positives(self, detections: BoxArray, photo: int) -> Bools:
-        """The true positives by IoU threshold (t, n) among a photo's detections, which are in
-        descending order of score. For labels, those whose label the photo has, wherever they
+    def positives(self, detections: BoxTable) -> Bools:
+        """The true positives by IoU threshold (t, n) among the detections, which are in descending
+        order of score on each photo. For labels, those whose label the photo has, wherever they
         are."""
-        objects = self.objects_by_photo[photo]
+        label_count = self.covered.shape[1]
+        boxes = detections.by_photo_and_label(label_count)
+        objects = self.objects.by_photo_and_label(label_count)
         if self.metric == "labels":
-            return np.isin(detections.labels, objects.labels)[None]
-        return true_positives(detections, objects, self.iou_thresholds)
+            return np.isin(boxes.labels, objects.labels)[None]
+        return true_positives(boxes, objects, self.iou_thresholds)
 
     def object_counts(self, photos: Ints) -> Ints:
         """How many objects of each label there are on these photos, (labels,)."""
@@ -117,10 +115,12 @@ class Quality:
         return [Ranking(detections, row) for row in positives]
 
 
-def strongest_of_labels(detections: BoxArray) -> BoxArray:
-    """The detection of the highest score of each label, in descending order of score."""
+def strongest_of_labels(detections: BoxTable) -> BoxTable:
+    """On each photo the detection of the highest score of each label, in descending order of
+    score."""
     ranked = detections.by_score()
-    _, first = np.unique(ranked.labels, return_index=True)
+    label_count = 1 + int(ranked.boxes.labels.max(initial=0))
+    _, first = np.unique(ranked.by_photo_and_label(label_count).labels, return_index=True)
     return ranked.take(np.sort(first))
 
 
@@ -143,15 +143,13 @@ def quality_of(sample: Sample, metric: Metric, min_score: float = CONFIDENCE) ->
                 "the ground truth has no objects, so there is no precision; take --metric agreement"
             )
         return _quality(metric, sample.truth, sample.covered, min_score=min_score)
-    table = sample.reference_look.table
-    looks = [table.of_photo(photo).by_score(min_score) for photo in range(len(sample))]
-    objects = BoxTable.from_photos(looks), np.ones((len(sample), len(sample.labels)), bool)
+    objects = sample.reference_look.table.by_score(min_score)
+    covered = np.ones((len(sample), len(sample.labels)), bool)
     source: Source = "alone" if sample.reference is None else "reference"
-    return _quality(metric, *objects, min_score=min_score, source=source)
+    return _quality(metric, objects, covered, min_score=min_score, source=source)
 
 
 def _quality(metric: Metric, objects: BoxTable, covered: Bools, **fields: Any) -> Quality:
     if metric == "labels":
-        photos = range(len(covered))
-        objects = BoxTable.from_photos([strongest_of_labels(objects.of_photo(p)) for p in photos])
+        objects = strongest_of_labels(objects)
     return Quality(metric, objects, covered, **fields)

@@ -10,9 +10,6 @@ import numpy as np
 from thresholds.fusion.arrays import NO_BOXES, Bools, BoxArray, BoxTable, Floats
 from thresholds.plan.training_data import TrainingData
 
-GroupingBoxes = list[BoxArray]
-"""The boxes of each photo in one grouping."""
-
 
 class PathAnswers(NamedTuple):
     """The answers of a path for all photos in one grouping: the countable detections, which of them
@@ -25,16 +22,11 @@ class PathAnswers(NamedTuple):
     training_parts: Floats
 
 
-def path_answers(
-    training: TrainingData, groupings: Sequence[GroupingBoxes]
-) -> tuple[PathAnswers, ...]:
-    """The answers by grouping."""
+def path_answers(training: TrainingData, groupings: Sequence[BoxTable]) -> tuple[PathAnswers, ...]:
+    """The answers by grouping, from the boxes in each."""
     quality = training.quality
-    countable, positives = list[GroupingBoxes](), list[list[Bools]]()
-    for boxes in groupings:
-        countable.append([quality.countable(each, photo) for photo, each in enumerate(boxes)])
-        rows = enumerate(countable[-1])
-        positives.append([quality.positives(each, photo) for photo, each in rows])
+    countable = [quality.countable(table) for table in groupings]
+    positives = [quality.positives(table) for table in countable]
     if quality.is_f1:
         return tuple(
             _answers_by_f1(training, *each) for each in zip(countable, positives, strict=True)
@@ -42,31 +34,28 @@ def path_answers(
     return _answers_by_precision(training, countable, positives)
 
 
-def _answers_by_f1(
-    training: TrainingData, boxes: GroupingBoxes, positives: list[Bools]
-) -> PathAnswers:
-    table, flags = BoxTable.from_photos(boxes), np.concatenate(positives, axis=1)
+def _answers_by_f1(training: TrainingData, table: BoxTable, positives: Bools) -> PathAnswers:
     photos = np.arange(len(training.sample))
-    parts = training.quality.agreements(np.diff(table.starts), flags, photos)
-    return PathAnswers(table, flags, parts, parts)
+    parts = training.quality.agreements(np.diff(table.starts), positives, photos)
+    return PathAnswers(table, positives, parts, parts)
 
 
 def _answers_by_precision(
-    training: TrainingData, countable: Sequence[GroupingBoxes], positives: list[list[Bools]]
+    training: TrainingData, countable: Sequence[BoxTable], positives: Sequence[Bools]
 ) -> tuple[PathAnswers, ...]:
     """A photo's part is the sum of its boxes' contributions to the ranking of the training photos
     of all groupings, each times the weight of its label."""
     quality, photos = training.quality, training.photos
     ranked_boxes, ranked_positives = list[BoxArray](), list[Bools]()
-    for boxes, photo_flags in zip(countable, positives, strict=True):
-        ranked_boxes += [boxes[photo] for photo in photos]
-        ranked_positives += [photo_flags[photo] for photo in photos]
+    for table, flags in zip(countable, positives, strict=True):
+        in_training = (training.folds >= 0)[table.photos]
+        ranked_boxes.append(table.boxes.take(in_training))
+        ranked_positives.append(flags[:, in_training])
     rankings = quality.rankings(
         NO_BOXES.joined(ranked_boxes), np.concatenate(ranked_positives, axis=1)
     )
     answers = []
-    for boxes, photo_flags in zip(countable, positives, strict=True):
-        table, flags = BoxTable.from_photos(boxes), np.concatenate(photo_flags, axis=1)
+    for table, flags in zip(countable, positives, strict=True):
         by_threshold = [
             ranking.contributions(table.boxes, row)
             for ranking, row in zip(rankings, flags, strict=True)

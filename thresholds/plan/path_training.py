@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, Floats
+from thresholds.fusion.arrays import Bools, BoxTable, Floats
 from thresholds.fusion.box_features import box_features
-from thresholds.fusion.box_fusion import FusedBoxes, fuse_boxes
+from thresholds.fusion.box_fusion import FusedTable, fuse_boxes
 from thresholds.fusion.calibration import calibration_knots
 from thresholds.fusion.fusion import blended_scores, logistic, look_weights
 from thresholds.fusion.looks import ITSELF, Belief, Path
 from thresholds.fusion.trees import Trees, boosted_trees
 from thresholds.plan.cross_fitting import Predict, cross_fitted
-from thresholds.plan.path_answers import GroupingBoxes, PathAnswers, path_answers
+from thresholds.plan.path_answers import PathAnswers, path_answers
 from thresholds.plan.training_data import TrainingData
 from thresholds.rules import gain
 
@@ -67,12 +67,10 @@ def train_path(training: TrainingData, path: Path) -> PathFit:
     """The path with its looks fused, and rescored by a model of which fused boxes are objects."""
     fused = _fused_boxes(training, path)
     probabilities, trees, trees_outside_last = _probabilities(training, fused)
-    rescored = []
-    for grouping, each in enumerate(fused):
-        photo_boxes = zip(each, probabilities[grouping], strict=True)
-        rescored.append(
-            [boxes.box_array(blended_scores(boxes.scores, p)) for boxes, p in photo_boxes]
-        )
+    rescored = [
+        table.box_table(blended_scores(table.boxes.scores, each))
+        for table, each in zip(fused, probabilities, strict=True)
+    ]
     scores = _scores(training, rescored[0])
     if training.quality.verbatim and path[-1] == ITSELF:
         rescored = _plain_boxes(training, (ITSELF,), fused)
@@ -92,58 +90,39 @@ def train_path(training: TrainingData, path: Path) -> PathFit:
 # -- fusion and rescoring
 
 
-def _fused_boxes(training: TrainingData, path: Path) -> list[list[FusedBoxes]]:
-    """The fused looks, by grouping and photo."""
+def _fused_boxes(training: TrainingData, path: Path) -> list[FusedTable]:
+    """The fused looks, by grouping."""
     weights = look_weights(path, training.companions)
     alone = all(kind.shape.cells == 1 for kind in path)
-    fused = []
-    for grouping in range(1 if alone else training.groupings):
-        looks = [training.looks(path, grouping, photo) for photo in range(len(training.sample))]
-        fused.append([fuse_boxes(each, weights) for each in looks])
-    return fused
+    groupings = range(1 if alone else training.groupings)
+    return [fuse_boxes(training.looks(path, grouping), weights) for grouping in groupings]
 
 
-def _plain_boxes(
-    training: TrainingData, path: Path, fused: list[list[FusedBoxes]]
-) -> list[GroupingBoxes]:
+def _plain_boxes(training: TrainingData, path: Path, fused: list[FusedTable]) -> list[BoxTable]:
     """The boxes with their fused scores; those of a single look as they are."""
-    plain = []
-    for grouping, each in enumerate(fused):
-        if len(path) > 1:
-            plain.append([boxes.box_array() for boxes in each])
-        else:
-            looks = [training.looks(path, grouping, photo)[0] for photo in range(len(each))]
-            plain.append([look.by_score() for look in looks])
-    return plain
+    if len(path) > 1:
+        return [table.box_table() for table in fused]
+    return [training.looks(path, grouping)[0].by_score() for grouping in range(len(fused))]
 
 
 def _probabilities(
-    training: TrainingData, fused: list[list[FusedBoxes]]
-) -> tuple[list[list[Floats]], Trees, Trees]:
-    """For each fused box, by grouping and photo, the cross-fitted probability that it is an object;
-    and the models of all training photos, and of those outside the last fold."""
+    training: TrainingData, fused: list[FusedTable]
+) -> tuple[list[Floats], Trees, Trees]:
+    """For each fused box, by grouping, the cross-fitted probability that it is an object; and the
+    models of all training photos, and of those outside the last fold."""
     quality = training.quality
-    rows, positives, covered = list[Floats](), list[Bools](), list[Bools]()
-    sizes, photos = list[int](), list[int]()
-    for each in fused:
-        for photo, boxes in enumerate(each):
-            rows.append(box_features(boxes))
-            positives.append(quality.positives(boxes.box_array(), photo)[0])
-            covered.append(quality.covered[photo, boxes.labels])
-            sizes.append(len(boxes))
-            photos.append(photo)
-    features, is_object = np.concatenate(rows), np.concatenate(positives)
+    photos = np.concatenate([table.photos for table in fused])
+    labels = np.concatenate([table.boxes.labels for table in fused])
+    features = np.concatenate([box_features(table) for table in fused])
+    is_object = np.concatenate([quality.positives(table.box_table())[0] for table in fused])
     log_odds, trees, trees_outside_last = cross_fitted(
         features,
-        np.repeat(training.folds[photos], sizes),
-        np.concatenate(covered),
+        training.folds[photos],
+        quality.covered[photos, labels],
         lambda usable: _train_rescoring(features, is_object, usable),
     )
-    by_photo = np.split(logistic(log_odds), np.cumsum(sizes)[:-1])
-    count = len(training.sample)
-    groupings = range(len(fused))
-    by_grouping = [by_photo[grouping * count :][:count] for grouping in groupings]
-    return by_grouping, trees, trees_outside_last
+    ends = np.cumsum([len(table.boxes) for table in fused])
+    return np.split(logistic(log_odds), ends[:-1]), trees, trees_outside_last
 
 
 def _train_rescoring(rows: Floats, is_object: Bools, usable: Bools) -> tuple[Predict, Trees]:
@@ -163,37 +142,25 @@ def _train_rescoring(rows: Floats, is_object: Bools, usable: Bools) -> tuple[Pre
 
 
 def _gain_features(
-    training: TrainingData,
-    path: Path,
-    fused: list[list[FusedBoxes]],
-    probabilities: list[list[Floats]],
+    training: TrainingData, path: Path, fused: list[FusedTable], probabilities: list[Floats]
 ) -> Floats:
     """The features (groupings, photos, features) of the rule `gain` after that path."""
-    rows = []
-    for grouping, each in enumerate(fused):
-        for photo, boxes in enumerate(each):
-            looks = training.looks(path, grouping, photo)
-            weights = training.label_weights[boxes.labels]
-            belief = Belief(looks, boxes, probabilities[grouping][photo], weights)
-            rows.append(gain.gain_features(training.sample.facts[photo], belief))
-    return np.array(rows).reshape(len(fused), len(training.sample), -1)
+    features = []
+    for grouping, table in enumerate(fused):
+        weights = training.label_weights[table.boxes.labels]
+        looks = training.looks(path, grouping)
+        belief = Belief(looks, table, probabilities[grouping], weights)
+        features.append(gain.gain_features(training.sample.facts, belief))
+    return np.stack(features)
 
 
-def _calibrated(
-    training: TrainingData, rescored: list[GroupingBoxes], scores: Floats
-) -> list[GroupingBoxes]:
+def _calibrated(training: TrainingData, rescored: list[BoxTable], scores: Floats) -> list[BoxTable]:
     """The boxes with scores of which as many as alone reach any threshold."""
     knots = np.array(calibration_knots(scores, training.scores_alone)).T
-    calibrated = []
-    for each in rescored:
-        calibrated.append([boxes.with_scores(np.interp(boxes.scores, *knots)) for boxes in each])
-    return calibrated
+    return [table.with_scores(np.interp(table.boxes.scores, *knots)) for table in rescored]
 
 
-def _scores(training: TrainingData, photo_boxes: GroupingBoxes) -> Floats:
+def _scores(training: TrainingData, table: BoxTable) -> Floats:
     """The score of each box and its photo, (n, 2), over the training photos."""
-    rows = [np.zeros((0, 2))]
-    for photo in training.photos:
-        scores = photo_boxes[photo].scores
-        rows.append(np.column_stack([scores, np.full(len(scores), photo)]))
-    return np.concatenate(rows)
+    in_training = (training.folds >= 0)[table.photos]
+    return np.column_stack([table.boxes.scores, table.photos])[in_training]

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from providers.box_iou import box_iou_batch
-from thresholds.fusion.arrays import Bools, BoxArray, Floats, Ints
+from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats, Ints
 from thresholds.fusion.looks import ITSELF, Path
 from thresholds.metrics.matching import match_greedily
 from thresholds.metrics.quality import Quality
@@ -99,16 +99,16 @@ class TrainingData:
                     counts[label, paid_label] += np.count_nonzero(match_greedily(iou) >= 0)
         return counts
 
-    def looks(self, path: Path, grouping: int, photo: int) -> tuple[BoxArray, ...]:
-        """The looks of that path at a photo. A companion's labels are replaced by those that they
-        mean; its boxes of other labels are left out."""
+    def looks(self, path: Path, grouping: int) -> tuple[BoxTable, ...]:
+        """The looks of that path at all photos. A companion's labels are replaced by those that
+        they mean; its boxes of other labels are left out."""
         looks = []
         for kind in path:
-            boxes = self.sample.look(kind, grouping).of_photo(photo)
+            table = self.sample.look(kind, grouping)
             if kind.provider in self.companions:
-                boxes = boxes.with_labels(self.aliases[boxes.labels])
-                boxes = boxes.take(self.provider_labels[boxes.labels])
-            looks.append(boxes)
+                table = table.with_label_numbers(self.aliases)
+                table = table.take(self.provider_labels[table.boxes.labels])
+            looks.append(table)
         return tuple(looks)
 
 

@@ -7,13 +7,14 @@ detected is left alone, however uncertain its answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from providers.box_iou import box_areas
-from thresholds.fusion.arrays import BoxArray, Floats
+from thresholds.fusion.arrays import BoxTable, Floats, Ints
 from thresholds.fusion.looks import Belief, Evidence, PhotoFacts, path_text
 from thresholds.fusion.trees import Trees
 from thresholds.rules.base import ACCEPT, Verdict
@@ -73,7 +74,7 @@ class Rule(BaseModel):
             return ACCEPT
         if evidence.belief is None or path != self.path:
             return Verdict(self.reach, f"seen as {path}, which no profile knows")
-        row = gain_features(evidence.facts, evidence.belief)[None]
+        row = gain_features([evidence.facts], evidence.belief)
         gains = [float(target.gain(row)[0]) for target in self.targets]
         net_gains = [
             gain - self.price * target.cost
@@ -91,51 +92,75 @@ def feature_count(looks: int) -> int:
     return 4 + 17 * looks + 15
 
 
-def gain_features(facts: PhotoFacts, belief: Belief) -> Floats:
-    """The features from which a gain is predicted, (4 + 17 x looks + 15,): the photo's sides and
-    detail, scores and sizes of each look, and the uncertainty of the fused boxes."""
-    pixels = facts.width_px * facts.height_px
-    photo = [
-        facts.width_px,
-        facts.height_px,
-        facts.width_px / facts.height_px,
-        facts.bytes / pixels,
-    ]
-    return np.concatenate([photo, *map(_look_features, belief.looks), _belief_features(belief)])
+def gain_features(facts: Sequence[PhotoFacts], belief: Belief) -> Floats:
+    """The features from which gains are predicted (photos, 4 + 17 x looks + 15): each photo's sides
+    and detail, scores and sizes of each look, and the uncertainty of the fused boxes."""
+    widths_px, heights_px, sizes_bytes = np.array(facts, np.float64).T
+    detail = sizes_bytes / (widths_px * heights_px)
+    photos = np.column_stack([widths_px, heights_px, widths_px / heights_px, detail])
+    return np.hstack([photos, *map(_look_features, belief.looks), _belief_features(belief)])
 
 
-def _look_features(boxes: BoxArray) -> Floats:
-    scores, areas = boxes.scores, box_areas(boxes.xyxy)
-    bins = np.searchsorted(SCORE_BINS, scores, "right")
-    histogram = np.bincount(bins, minlength=len(SCORE_BINS) + 1)[1:]
+def _look_features(table: BoxTable) -> Floats:
+    """Features of a look at each photo (photos, 17)."""
+    photos, count, scores = table.photos, table.photo_count, table.boxes.scores
+    areas = box_areas(table.boxes.xyxy)
+    bins = np.searchsorted(SCORE_BINS, scores, "right") + photos * (len(SCORE_BINS) + 1)
+    histogram = np.bincount(bins, minlength=count * (len(SCORE_BINS) + 1)).reshape(count, -1)
     sure, likely = scores > 0.3, scores > 0.1
-    smallest = [areas[rows].min() if rows.any() else 1.0 for rows in (sure, likely)]
-    labels = [len(np.unique(boxes.labels[rows])) for rows in (sure, likely)]
-    sizes = [areas[sure].sum(), *smallest, *labels]
-    return np.concatenate([histogram, sizes, _top(scores), [scores.sum(), len(scores)]])
+    columns = [
+        np.bincount(photos, areas * sure, count),
+        *(_smallest_areas(table.take(rows)) for rows in (sure, likely)),
+        *(_label_counts(table.take(rows)) for rows in (sure, likely)),
+        *_top(scores, table.starts).T,
+        np.bincount(photos, scores, count),
+        np.diff(table.starts),
+    ]
+    return np.column_stack([histogram[:, 1:], *columns])
+
+
+def _smallest_areas(table: BoxTable) -> Floats:
+    """The smallest area of each photo's boxes (photos,); 1 without boxes."""
+    smallest = np.full(table.photo_count, np.inf)
+    np.minimum.at(smallest, table.photos, box_areas(table.boxes.xyxy))
+    return np.where(np.isfinite(smallest), smallest, 1.0)
+
+
+def _label_counts(table: BoxTable) -> Ints:
+    """The number of different labels on each photo, (photos,)."""
+    label_count = 1 + int(table.boxes.labels.max(initial=0))
+    labels = np.unique(table.by_photo_and_label(label_count).labels)
+    return np.bincount(labels // label_count, minlength=table.photo_count)
 
 
 def _belief_features(belief: Belief) -> Floats:
-    probabilities, weights = belief.probabilities, belief.weights
-    areas = box_areas(belief.boxes.xyxy)
+    """Features of each photo's fused boxes, (photos, 15)."""
+    probabilities, weights, fused = belief.probabilities, belief.weights, belief.fused
+    areas = box_areas(fused.boxes.xyxy)
     variances = probabilities * (1 - probabilities)
     sides = np.sqrt(areas)
-    sums = [
-        probabilities.sum(),
-        variances.sum(),
-        probabilities @ weights,
-        variances @ weights,
-        variances @ sides,
-        probabilities @ sides,
+    summands = [
+        probabilities,
+        variances,
+        probabilities * weights,
+        variances * weights,
+        variances * sides,
+        probabilities * sides,
+        *(variances * (areas < limit) for limit in SMALL_AREAS),
     ]
-    small = [variances[areas < limit].sum() for limit in SMALL_AREAS]
-    extent = [probabilities.max(initial=0.0), len(probabilities)]
-    return np.concatenate([sums, small, _top(variances), extent])
+    sums = [np.bincount(fused.photos, values, fused.photo_count) for values in summands]
+    largest = _top(probabilities, fused.starts)[:, 0]
+    top = _top(variances, fused.starts)
+    return np.column_stack([*sums, top, largest, np.diff(fused.starts)])
 
 
-def _top(values: Floats) -> Floats:
-    """The four largest values, padded with zeros."""
-    top = np.zeros(TOP)
-    largest = np.sort(values)[::-1][:TOP]
-    top[: len(largest)] = largest
+def _top(values: Floats, starts: Ints) -> Floats:
+    """The four largest values (photos, 4) of each photo, whose values (n,) begin at its start,
+    padded with zeros."""
+    counts = np.diff(starts)
+    photos = np.repeat(np.arange(len(counts)), counts)
+    ranks = np.arange(len(values)) - starts[photos]
+    largest = values[np.lexsort((-values, photos))]
+    top = np.zeros((len(counts), TOP))
+    top[photos[ranks < TOP], ranks[ranks < TOP]] = largest[ranks < TOP]
     return top
