@@ -12,6 +12,7 @@ from thresholds.fusion.calibration import Knots, calibration_knots
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import LookKind, Path, path_text
 from thresholds.plan.candidates import Candidate
+from thresholds.plan.learning import learn_final
 from thresholds.plan.path_training import PathFit
 from thresholds.plan.study import Study
 from thresholds.plan.training_data import TrainingData
@@ -42,13 +43,16 @@ def _fusing_cascade(study: Study, candidate: Candidate) -> Cascade:
     kinds = list(dict.fromkeys(kind for path in candidate.paths for kind in path))
     targets = _targets(study, candidate, kinds)
     rules: dict[LookKind, Rule] = {kind: onward.Rule() for kind in kinds if kind in study.prefix}
-    paths: list[Path] = []
+    paths, gates = list[Path](), list[tuple[Path, LookKind]]()
     for path, path_targets in targets.items():
         paths += [path, *((*path, kind) for kind in path_targets)]
+        gates += [(path, kind) for kind in path_targets]
+    paths = list(dict.fromkeys(paths))
+    learn_final(study, paths, gates)
+    for path, path_targets in targets.items():
         if path_targets:
             rules[path[-1]] = _gain_rule(study, candidate, path, path_targets, kinds=kinds)
-    fits = {path: study.paths[path] for path in dict.fromkeys(paths)}
-    fusion = learned_fusion(study.training, fits, _scores(study, candidate))
+    fusion = learned_fusion(study, paths, _scores(study, candidate))
     stages = tuple(_stage(kind, rules.get(kind)) for kind in kinds)
     return Cascade(stages=stages, merge="fuse", fusion=fusion)
 
@@ -87,7 +91,7 @@ def _gain_rule(
             gain.Target(
                 ahead=kinds.index(kind) - kinds.index(path[-1]),
                 cost=round(study.costs.images(kind), 5),
-                gain=study.gates[path, kind].trees,
+                gain=study.gains[path, kind],
             )
         )
     price = candidate.price or 0.0
@@ -111,21 +115,22 @@ def _scores(study: Study, candidate: Candidate) -> Floats:
 # -- the fusion
 
 
-def learned_fusion(training: TrainingData, paths: Mapping[Path, PathFit], scores: Floats) -> Fusion:
-    """The fusion of a cascade with these paths. `scores` (n,) are those of the boxes in final
-    answers, before calibration."""
+def learned_fusion(study: Study, paths: Sequence[Path], scores: Floats) -> Fusion:
+    """The fusion of a cascade with these paths, whose final models the study has. `scores` (n,) are
+    those of the boxes in final answers, before calibration."""
+    training, fits = study.training, {path: study.paths[path] for path in paths}
     names, labels = training.sample.labels, np.flatnonzero(training.provider_labels)
     aliases = {}
     for label, meaning in enumerate(training.aliases):
         if meaning != label:
             aliases[names[label].casefold()] = names[meaning]
-    calibration = _calibration(training, paths, scores)
+    calibration = _calibration(training, fits, scores)
     return Fusion(
         companions=training.companions,
         labels=tuple(names[label] for label in labels),
         aliases=aliases,
         weights=tuple(training.label_weights[labels].tolist()),
-        rescore={path_text(path): fit.trees for path, fit in paths.items()},
+        rescore={path_text(path): study.rescoring[path] for path in paths},
         calibration={path_text(path): knots for path, knots in calibration.items()},
         verbatim=training.quality.verbatim,
     )

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from thresholds.fusion.arrays import Bools, Floats, Ints
-from thresholds.plan.training_data import FOLDS
-
-Predict = Callable[[Floats], Floats]
-"""From rows (n, features) to predictions (n,)."""
-Model = TypeVar("Model")
+from thresholds.fusion.trees import Trees
 
 
-class CrossFitted(NamedTuple, Generic[Model]):
-    """The prediction for each row (n,), the model of all training rows, and the model of those
-    outside the last fold."""
+class Model(NamedTuple):
+    """A trained model: its predictions (n,) for rows (n, features), and itself as trees."""
+
+    predict: Callable[[Floats], Floats]
+    trees: Callable[[], Trees]
+
+
+def constant_model(value: float) -> Model:
+    """The model that predicts the same for every row."""
+    trees = Trees.constant(value)
+    return Model(trees, lambda: trees)
+
+
+class CrossFitted(NamedTuple):
+    """The prediction for each row (n,), and the model of those outside the last fold."""
 
     predictions: Floats
-    model: Model
-    outside_last: Model
+    outside_last: Trees
 
 
 def cross_fitted(
-    rows: Floats, row_folds: Ints, usable: Bools, train: Callable[[Bools], tuple[Predict, Model]]
-) -> CrossFitted[Model]:
-    """Predictions and models.
+    rows: Floats, row_folds: Ints, usable: Bools, train: Callable[[Bools], Model]
+) -> CrossFitted:
+    """Predictions for rows (n, features), and the last model.
 
-    `row_folds` (n,) are the folds of the rows' photos, -1 for held-out ones. `train` returns a
-    model of the rows (n,) that it may use, of those which are `usable` (n,). Rows of held-out
-    photos get the prediction of the model of all training rows.
+    `row_folds` (n,) are the folds of the rows' photos, -1 for held-out ones, which get the
+    prediction of the model of all training rows. `train` returns a model of the rows (n,) that it
+    may use, of those which are `usable` (n,).
     """
     training = (row_folds >= 0) & usable
-    predict, model = train(training)
-    predictions, outside_last = np.asarray(predict(rows)), model
-    for fold in range(FOLDS):
+    predictions, model = np.zeros(len(rows)), constant_model(0.0)
+    for fold in np.unique(row_folds):  # the last one last
         inside = row_folds == fold
-        if inside.any():
-            predict, outside = train(training & ~inside)
-            predictions[inside] = predict(rows[inside])
-            outside_last = outside
-    return CrossFitted(predictions, model, outside_last)
+        model = train(training & ~inside)
+        predictions[inside] = model.predict(rows[inside])
+    return CrossFitted(predictions, model.trees())

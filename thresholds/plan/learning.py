@@ -1,4 +1,4 @@
-"""Training of all paths and gates that a study's candidates may use."""
+"""Training of all paths and gates that a study's candidates may use, and of a cascade's models."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import partial
 from typing import TypeVar
 
 from thresholds.fusion.looks import LookKind, Path
-from thresholds.plan.gate_training import train_gate
-from thresholds.plan.path_training import fuse_path, train_path
+from thresholds.plan.gate_training import gain_trees, train_gate
+from thresholds.plan.path_training import fuse_path, rescoring_trees, train_path
 from thresholds.plan.study import Study
 
 T = TypeVar("T")
@@ -32,6 +32,26 @@ def learn(study: Study, *, jobs: int = -1, on_each: Callback = lambda: None) -> 
         for first, kind in gates
     ]
     study.gates.update(zip(gates, _results(jobs, gate_jobs, on_each), strict=True))
+
+
+def learn_final(
+    study: Study,
+    paths: Sequence[Path],
+    gates: Sequence[tuple[Path, LookKind]],
+    *,
+    jobs: int = -1,
+) -> None:
+    """Trains the models of these paths and gates on all training photos, where the study has none
+    of them yet."""
+    paths = [path for path in paths if path not in study.rescoring]
+    gates = [gate for gate in gates if gate not in study.gains]
+    work = [partial(rescoring_trees, study.training, path) for path in paths]
+    for first, kind in gates:
+        before, after = study.paths[first], study.paths[*first, kind]
+        work.append(partial(gain_trees, study.training, before, after))
+    trees = list(_results(jobs, work, lambda: None))
+    study.rescoring.update(zip(paths, trees[: len(paths)], strict=True))
+    study.gains.update(zip(gates, trees[len(paths) :], strict=True))
 
 
 def training_count(study: Study) -> int:

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, BoxTable, Floats
+from thresholds.fusion.arrays import Bools, BoxTable, Floats, Ints
 from thresholds.fusion.box_features import box_features
 from thresholds.fusion.box_fusion import FusedTable, fuse_boxes
 from thresholds.fusion.calibration import calibration_knots
 from thresholds.fusion.fusion import blended_scores, logistic, look_weights
 from thresholds.fusion.looks import ITSELF, Belief, Path
 from thresholds.fusion.trees import Trees, boosted_trees
-from thresholds.plan.cross_fitting import Predict, cross_fitted
+from thresholds.plan.cross_fitting import Model, constant_model, cross_fitted
 from thresholds.plan.path_answers import PathAnswers, path_answers
 from thresholds.plan.training_data import TrainingData
 from thresholds.rules import gain
@@ -41,12 +41,11 @@ BOOSTING: Mapping[str, Any] = {
 
 
 class PathFit(NamedTuple):
-    """The result for a path: the model that rescores, the same of the photos outside the last
-    fold, its answers by grouping, fused only (`plain`) and rescored, the features (groupings,
-    photos, features) that gains are predicted from, and the rescored boxes' scores before
-    calibration, each with its photo (n, 2)."""
+    """The result for a path: the model that rescores, of the photos outside the last fold, its
+    answers by grouping, fused only (`plain`) and rescored, the features (groupings, photos,
+    features) that gains are predicted from, and the rescored boxes' scores before calibration, each
+    with its photo (n, 2)."""
 
-    trees: Trees
     trees_outside_last: Trees
     plain: tuple[PathAnswers, ...]
     answers: tuple[PathAnswers, ...]
@@ -59,14 +58,13 @@ def fuse_path(training: TrainingData, path: Path) -> PathFit:
     fused = _fused_boxes(training, path)
     plain = path_answers(training, _plain_boxes(training, path, fused))
     no_features = np.zeros((len(fused), len(training.sample), 0))
-    no_trees = Trees.constant(0.0)
-    return PathFit(no_trees, no_trees, plain, plain, no_features, np.zeros((0, 2)))
+    return PathFit(Trees.constant(0.0), plain, plain, no_features, np.zeros((0, 2)))
 
 
 def train_path(training: TrainingData, path: Path) -> PathFit:
     """The path with its looks fused, and rescored by a model of which fused boxes are objects."""
     fused = _fused_boxes(training, path)
-    probabilities, trees, trees_outside_last = _probabilities(training, fused)
+    probabilities, trees_outside_last = _probabilities(training, fused)
     rescored = [
         table.box_table(blended_scores(table.boxes.scores, each))
         for table, each in zip(fused, probabilities, strict=True)
@@ -78,13 +76,18 @@ def train_path(training: TrainingData, path: Path) -> PathFit:
         rescored = _calibrated(training, rescored, scores[:, 0])
     plain = _plain_boxes(training, path, fused)
     return PathFit(
-        trees,
         trees_outside_last,
         path_answers(training, plain),
         path_answers(training, rescored),
         _gain_features(training, path, fused, probabilities),
         scores,
     )
+
+
+def rescoring_trees(training: TrainingData, path: Path) -> Trees:
+    """The model that rescores a path's boxes, trained on all training photos."""
+    boxes = _training_boxes(training, _fused_boxes(training, path))
+    return _train_rescoring(boxes, boxes.is_usable & (boxes.folds >= 0)).trees()
 
 
 # -- fusion and rescoring
@@ -105,40 +108,55 @@ def _plain_boxes(training: TrainingData, path: Path, fused: list[FusedTable]) ->
     return [training.looks(path, grouping)[0].by_score() for grouping in range(len(fused))]
 
 
-def _probabilities(
-    training: TrainingData, fused: list[FusedTable]
-) -> tuple[list[Floats], Trees, Trees]:
-    """For each fused box, by grouping, the cross-fitted probability that it is an object; and the
-    models of all training photos, and of those outside the last fold."""
+class _TrainingBoxes(NamedTuple):
+    """Fused boxes of all groupings: their features (n, features), whether they are objects (n,),
+    the folds of their photos (n,), and whether ground truth covers their labels (n,)."""
+
+    features: Floats
+    is_object: Bools
+    folds: Ints
+    is_usable: Bools
+
+
+def _training_boxes(training: TrainingData, fused: list[FusedTable]) -> _TrainingBoxes:
     quality = training.quality
     photos = np.concatenate([table.photos for table in fused])
     labels = np.concatenate([table.boxes.labels for table in fused])
-    features = np.concatenate([box_features(table) for table in fused])
-    is_object = np.concatenate([quality.positives(table.box_table())[0] for table in fused])
-    log_odds, trees, trees_outside_last = cross_fitted(
-        features,
+    return _TrainingBoxes(
+        np.concatenate([box_features(table) for table in fused]),
+        np.concatenate([quality.positives(table.box_table())[0] for table in fused]),
         training.folds[photos],
         quality.covered[photos, labels],
-        lambda usable: _train_rescoring(features, is_object, usable),
+    )
+
+
+def _probabilities(training: TrainingData, fused: list[FusedTable]) -> tuple[list[Floats], Trees]:
+    """For each fused box, by grouping, the cross-fitted probability that it is an object; and the
+    model of the photos outside the last fold."""
+    boxes = _training_boxes(training, fused)
+    log_odds, trees_outside_last = cross_fitted(
+        boxes.features,
+        boxes.folds,
+        boxes.is_usable,
+        lambda usable: _train_rescoring(boxes, usable),
     )
     ends = np.cumsum([len(table.boxes) for table in fused])
-    return np.split(logistic(log_odds), ends[:-1]), trees, trees_outside_last
+    return np.split(logistic(log_odds), ends[:-1]), trees_outside_last
 
 
-def _train_rescoring(rows: Floats, is_object: Bools, usable: Bools) -> tuple[Predict, Trees]:
+def _train_rescoring(boxes: _TrainingBoxes, usable: Bools) -> Model:
     """Gradient-boosted trees for the log-odds that a fused box is an object."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     chosen = np.flatnonzero(usable)
     if len(chosen) > MAX_ROWS:
         chosen = np.random.default_rng(0).choice(chosen, MAX_ROWS, replace=False)
-    targets = is_object[chosen]
+    targets = boxes.is_object[chosen]
     if targets.all() or not targets.any():
         share = float(np.clip(targets.mean() if len(targets) else 0.5, 1e-3, 1 - 1e-3))
-        constant = Trees.constant(float(np.log(share / (1 - share))))
-        return constant, constant
-    model = HistGradientBoostingClassifier(**BOOSTING).fit(rows[chosen], targets)
-    return model.decision_function, boosted_trees(model)
+        return constant_model(float(np.log(share / (1 - share))))
+    model = HistGradientBoostingClassifier(**BOOSTING).fit(boxes.features[chosen], targets)
+    return Model(model.decision_function, lambda: boosted_trees(model))
 
 
 def _gain_features(

@@ -11,6 +11,7 @@ import numpy as np
 
 from thresholds.fusion.arrays import NO_BOXES, Bools, BoxArray, Floats, Ints
 from thresholds.fusion.looks import ITSELF, LookKind, Path
+from thresholds.fusion.trees import Trees
 from thresholds.metrics.quality import MIN_OBJECTS
 from thresholds.plan.candidates import Candidate, OperatingPoint
 from thresholds.plan.cost import Costs, Traffic
@@ -27,13 +28,17 @@ and add little."""
 
 @dataclass
 class Study:
-    """Training data and the models from it. Holds paths, gates, and the parts of candidates that
-    were computed before."""
+    """Training data and what was trained on it. Holds paths and gates, which candidates are judged
+    by, the models of all training photos that a cascade asked for
+    (`thresholds.plan.learning.learn_final`), and the parts of candidates that were computed
+    before."""
 
     training: TrainingData
     costs: Costs
     paths: dict[Path, PathFit]
     gates: dict[tuple[Path, LookKind], Gate]
+    rescoring: dict[Path, Trees] = field(default_factory=dict)
+    gains: dict[tuple[Path, LookKind], Trees] = field(default_factory=dict)
     _parts: dict[int, tuple[Candidate, Floats]] = field(default_factory=dict, repr=False)
 
     @property
@@ -89,12 +94,9 @@ class Study:
 
     def outside_last_fold(self) -> Study:
         """The same study with the models of the photos outside the last fold."""
-        paths, gates = dict[Path, PathFit](), dict[tuple[Path, LookKind], Gate]()
-        for path, fit in self.paths.items():
-            paths[path] = fit._replace(trees=fit.trees_outside_last)
-        for key, gate in self.gates.items():
-            gates[key] = gate._replace(trees=gate.trees_outside_last)
-        return Study(self.training, self.costs, paths, gates)
+        rescoring = {path: fit.trees_outside_last for path, fit in self.paths.items()}
+        gains = {key: gate.trees_outside_last for key, gate in self.gates.items()}
+        return replace(self, rescoring=rescoring, gains=gains)
 
     def point(self, candidate: Candidate) -> OperatingPoint:
         """The candidate's operating point, estimated on the training photos."""
