@@ -167,13 +167,8 @@ def threshold_counts(
                 sample.look(ITSELF, 0),
                 sample.reference_look.table,
             ):
-                photo_boxes = [table.of_photo(photo).by_score() for photo in graded]
-                rows.append(
-                    [
-                        quality.countable(boxes, photo)
-                        for boxes, photo in zip(photo_boxes, graded, strict=True)
-                    ]
-                )
+                countable = quality.countable(table.by_score())
+                rows.append([countable.of_photo(photo) for photo in graded])
             rows[0] = [
                 boxes.with_scores(np.interp(boxes.scores, *np.array(curve).T)) for boxes in rows[0]
             ]

@@ -44,7 +44,7 @@ def shortfall(plan: Plan) -> Shortfall | None:
     promised."""
     explored, goal = plan.explored, plan.goal
     best = best_estimate(explored.front, goal)
-    if plan.row is not None or plan.picked.held_out is None or best is None:
+    if plan.row is not None or plan.picked.result is None or best is None:
         return None
     if best.images >= plan.picked.point.images:
         return None

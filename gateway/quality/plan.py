@@ -35,8 +35,8 @@ from thresholds.plan.search import (
 from thresholds.plan.selection import (
     BUDGETS,
     Goal,
-    HeldOutResult,
     Selection,
+    ValidationResult,
     held_out_photos,
     select,
     selection_of,
@@ -136,7 +136,7 @@ class Plan:
     @property
     def promised_drop(self) -> float | None:
         """The drop of the metric that is promised not to be exceeded; None without a promise."""
-        return _promised_drop(self.picked.held_out, self.goal, self.row)
+        return _promised_drop(self.picked.result, self.goal, self.row)
 
     @cached_property
     def saving(self) -> SavingEstimate:
@@ -220,7 +220,7 @@ def settle(explored: Exploration, goal: Goal, row: int | None = None) -> Plan:
         if selected is None:
             raise ConfigError(_unmet(explored, goal))
         picked = selected
-    drop = _promised_drop(picked.held_out, goal, row)
+    drop = _promised_drop(picked.result, goal, row)
     return Plan(explored, goal, picked, _promising_cascade(explored, picked, goal, drop), row)
 
 
@@ -248,9 +248,9 @@ def _promising_cascade(
     explored: Exploration, picked: Selection, goal: Goal, drop: float | None
 ) -> Cascade:
     """The cascade with its promise, where there is one."""
-    study, held = explored.study, picked.held_out
+    study, result = explored.study, picked.result
     cascade = cascade_of(study, picked.point.candidate, explored.profile)
-    if held is None or drop is None:
+    if result is None or drop is None:
         return cascade
     quality, floor = study.training.quality, noise_floor(study)
     if floor is not None and quality.is_f1:
@@ -261,7 +261,7 @@ def _promising_cascade(
         metric=quality.metric,
         max_drop=drop,
         delta=goal.delta,
-        photos=held.photos,
+        photos=result.photos,
         agreement=agreement,
         floor=floor,
         min_score=quality.min_score,
@@ -277,13 +277,13 @@ def noise_floor(study: Study) -> float | None:
     return round(study.value(study.alone, np.arange(len(study.sample))), 4)
 
 
-def _promised_drop(held: HeldOutResult | None, goal: Goal, row: int | None) -> float | None:
-    """The drop that is promised: the goal's, or the bound of the held-out photos, rounded up."""
-    if held is None:
+def _promised_drop(result: ValidationResult | None, goal: Goal, row: int | None) -> float | None:
+    """The drop that is promised: the goal's, or the bound by other photos, rounded up."""
+    if result is None:
         return None
     drop = goal.max_drop
     if drop is None or row is not None:
-        drop = ceil(1e4 * max(held.bound, 0.0)) / 1e4
+        drop = ceil(1e4 * max(result.bound, 0.0)) / 1e4
     return min(drop, 1.0)
 
 

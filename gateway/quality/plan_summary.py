@@ -13,7 +13,7 @@ from thresholds.metrics.quality import MIN_OBJECTS
 from thresholds.plan.bounds import check_photos
 from thresholds.plan.candidates import OperatingPoint
 from thresholds.plan.savings import SavingEstimate
-from thresholds.plan.selection import Goal, HeldOutResult, held_out_photos
+from thresholds.plan.selection import Goal, ValidationResult, held_out_photos
 
 METRIC_NAMES: Mapping[str, str] = {
     "ap50": "AP50",
@@ -115,19 +115,19 @@ def saving_text(saving: SavingEstimate) -> str:
 
 def conclusion(plan: Plan, missing: Shortfall | None) -> str:
     """One sentence: the cascade, what it saves, and what is promised of it on how many photos."""
-    name, metric, held = plan.picked.point.candidate.name, metric_name(plan), plan.picked.held_out
+    name, metric, result = plan.picked.point.candidate.name, metric_name(plan), plan.picked.result
     if plan.saves_nothing:
         reason = _reason(missing, plan)
         return f"Nothing cheaper than asking about each photo alone is promised: {reason}."
     saves = f"{name} saves {saving_text(plan.saving)} of the images{_traffic(plan)}"
-    if held is None or plan.promised_drop is None:
+    if result is None or plan.promised_drop is None:
         return (
             f"{saves} and changes {metric} by {plan.picked.point.change:+.3f} by estimate, on "
             f"{plan.saving.photos} photos; nothing is promised."
         )
     return (
         f"{saves}, and {metric} falls by no more than {plan.promised_drop:.3f}: that is promised "
-        f"from {held.photos} photos, with a chance of {percent(plan.goal.delta)} of being wrong."
+        f"from {result.photos} photos, with a chance of {percent(plan.goal.delta)} of being wrong."
     )
 
 
@@ -157,7 +157,7 @@ def _reason(missing: Shortfall | None, plan: Plan) -> str:
 
 def verdict(plan: Plan, missing: Shortfall | None = None) -> list[PlanSentence]:
     """What was selected, what it costs, and what is promised of it."""
-    promise = _promise(plan, plan.picked.held_out)
+    promise = _promise(plan, plan.picked.result)
     return [*_costs(plan), promise, *_rare_labels(plan), *_missing(plan, missing)]
 
 
@@ -207,9 +207,9 @@ def _measure(plan: Plan) -> PlanSentence:
     )
 
 
-def _promise(plan: Plan, held: HeldOutResult | None) -> PlanSentence:
+def _promise(plan: Plan, result: ValidationResult | None) -> PlanSentence:
     drop = plan.promised_drop
-    if held is None or drop is None:
+    if result is None or drop is None:
         text = "nothing is promised (--delta 1): the estimate has favoured what was picked"
         return PlanSentence("", text)
     if plan.saves_nothing and plan.row is None:
@@ -220,9 +220,9 @@ def _promise(plan: Plan, held: HeldOutResult | None) -> PlanSentence:
     return PlanSentence(
         f"not promised to lose at most {plan.goal.max_drop:g}; " if missed else "",
         f"promised: {metric_name(plan)} falls by no more than {drop:.3f} "
-        f"{_where(plan.goal, held.photos)}, with a chance of {plan.goal.delta:g} of being wrong. "
-        f"On {held.photos} photos, each with a plan of the others, it changed by "
-        f"{-held.drop:+.3f}, at {held.images:.3f} images a photo",
+        f"{_where(plan.goal, result.photos)}, with a chance of {plan.goal.delta:g} of being wrong. "
+        f"On {result.photos} photos, each with a plan of the others, it changed by "
+        f"{-result.drop:+.3f}, at {result.images:.3f} images a photo",
         warning=missed,
     )
 

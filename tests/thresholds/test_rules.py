@@ -262,10 +262,10 @@ def test_gain_features_do_not_depend_on_label_order(looks: list[list[Detection]]
         PhotoFacts(640, 480, 50_000),
         tuple(Look(Shape(4 - number, 1), detections) for number, detections in enumerate(looks)),
     )
-    row = gain.gain_features(evidence.facts, fusion.belief(evidence))
-    assert row.shape == (4 + 17 * len(looks) + 15,)
+    row = gain.gain_features([evidence.facts], fusion.belief(evidence))
+    assert row.shape == (1, 4 + 17 * len(looks) + 15)
     assert np.isfinite(row).all()
-    assert gain.gain_features(evidence.facts, other.belief(evidence)) == pytest.approx(row)
+    assert gain.gain_features([evidence.facts], other.belief(evidence)) == pytest.approx(row)
 
 
 # -- imgrid: EECS-2023-182, section 3.2

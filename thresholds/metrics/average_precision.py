@@ -10,7 +10,7 @@ import numpy as np
 from providers.box_iou import box_coverage_batch
 from providers.detection import Detection
 from thresholds.fusion.arrays import NO_BOXES, Bools, BoxArray, BoxTable, Floats, Ints, LabelIndex
-from thresholds.metrics.matching import true_positives
+from thresholds.metrics.matching import cumulated_by_label, true_positives
 
 PhotoDetections = Mapping[str, Sequence[Detection]]
 """Detections, or ground-truth objects, by photo."""
@@ -43,19 +43,19 @@ def average_precision(
     order = np.lexsort((-detections.scores, detections.labels))
     labels, positives = detections.labels[order], positives[:, order]
     counted = np.ones_like(positives) if counted is None else counted[:, order]
+    hits = cumulated_by_label(positives, labels)
+    precision = hits / np.maximum(cumulated_by_label(counted, labels), 1)
     present = np.flatnonzero(object_counts)
     starts = np.searchsorted(labels, present, "left")
     ends = np.searchsorted(labels, present, "right")
-    table = np.zeros((len(positives), len(present)))
+    curves = np.zeros((len(positives), len(present), len(RECALL_THRESHOLDS)))
     for column, (label, start, end) in enumerate(zip(present, starts, ends, strict=True)):
-        if end > start:
-            hits = positives[:, start:end].cumsum(axis=1)
-            precision = hits / np.maximum(counted[:, start:end].cumsum(axis=1), 1)
-            envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-            for row, recall in enumerate(hits / object_counts[label]):
-                first = np.searchsorted(recall, RECALL_THRESHOLDS, side="left")
-                table[row, column] = np.append(envelope[row], 0.0)[first].mean()
-    return np.asarray(table.mean(axis=1))
+        for row, (label_hits, label_precision) in enumerate(zip(hits, precision, strict=True)):
+            envelope = np.zeros(end - start + 1)  # 0 beyond the last recall
+            envelope[:-1] = np.maximum.accumulate(label_precision[start:end][::-1])[::-1]
+            recall = label_hits[start:end] / object_counts[label]
+            curves[row, column] = envelope[recall.searchsorted(RECALL_THRESHOLDS)]
+    return np.asarray(curves.mean(axis=2).mean(axis=1))
 
 
 def coco_average_precision(

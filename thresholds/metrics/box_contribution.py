@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from thresholds.fusion.arrays import Bools, BoxArray, Floats
+from thresholds.fusion.arrays import Bools, BoxArray, Floats, Ints
+from thresholds.metrics.matching import cumulated_by_label
 
 
 class Ranking:
@@ -18,36 +21,48 @@ class Ranking:
     each box counts. The sum is homogeneous of degree one in those, so by Euler's theorem the
     contributions of all boxes of a ranking add up to it.
 
-    Holds, by label, negated scores and both amounts, in descending order of score.
+    Holds negated scores and both amounts (n,), label by label and in descending order of score, and
+    the first row of each label.
     """
 
     def __init__(self, detections: BoxArray, positives: Bools) -> None:
         order = np.lexsort((-detections.scores, detections.labels))
-        labels = detections.labels[order]
-        self._spans: dict[int, tuple[Floats, Floats, Floats]] = {}
-        for label in np.unique(labels):
-            start, end = (np.searchsorted(labels, label, side) for side in ("left", "right"))
-            rows = order[start:end]
-            flags = positives[rows].astype(float)
-            rank = np.arange(1, len(rows) + 1)
-            precision = flags.cumsum() / rank
-            gain = precision + _suffix_sums(flags * (1 - precision) / rank)
-            loss = -_suffix_sums(flags * precision / rank)
-            self._spans[int(label)] = (-detections.scores[rows], gain, loss)
+        labels, flags = detections.labels[order], positives[order]
+        self._negated_scores = -detections.scores[order]
+        self._starts = _label_starts(labels, 1 + int(labels.max(initial=-1)))
+        rank = 1 + np.arange(len(labels)) - self._starts[labels]
+        precision = cumulated_by_label(flags, labels) / rank
+        self._gain = precision + self._suffix_sums(flags * (1 - precision) / rank)
+        self._loss = -self._suffix_sums(flags * precision / rank)
 
     def contributions(self, detections: BoxArray, positives: Bools) -> Floats:
         """The contribution of each detection (n,) at its place in this ranking, in average
         precision times the number of its label's objects; 0 for a label without ranking."""
         contributions = np.zeros(len(detections))
-        for label, (negated_scores, gain, loss) in self._spans.items():
-            rows = np.flatnonzero(detections.labels == label)
-            if len(rows):
-                places = np.searchsorted(negated_scores, -detections.scores[rows], "left")
-                places = np.minimum(places, len(negated_scores) - 1)
-                contributions[rows] = np.where(positives[rows], gain[places], loss[places])
+        order = np.argsort(detections.labels, kind="stable")
+        starts = _label_starts(detections.labels[order], len(self._starts) - 1)
+        negated_scores = -detections.scores[order]
+        for (first, end), (start, stop) in zip(
+            pairwise(self._starts), pairwise(starts), strict=True
+        ):
+            if first < end and start < stop:
+                places = self._negated_scores[first:end].searchsorted(negated_scores[start:stop])
+                places = np.minimum(first + places, end - 1)
+                rows = order[start:stop]
+                contributions[rows] = np.where(
+                    positives[rows], self._gain[places], self._loss[places]
+                )
         return contributions
 
+    def _suffix_sums(self, values: Floats) -> Floats:
+        """The sum (n,) of each value and those after it of its label."""
+        sums = np.zeros(len(values))
+        for first, end in pairwise(self._starts):
+            sums[first:end] = values[first:end][::-1].cumsum()[::-1]
+        return sums
 
-def _suffix_sums(values: Floats) -> Floats:
-    """The sum (n,) of each value and those after it."""
-    return np.asarray(values[::-1].cumsum()[::-1])
+
+def _label_starts(labels: Ints, label_count: int) -> Ints:
+    """The first row of each label and the end of the last one (label_count + 1,), in ascending
+    labels (n,)."""
+    return np.searchsorted(labels, np.arange(label_count + 1))

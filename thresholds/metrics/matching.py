@@ -71,6 +71,14 @@ def true_positives(
     return np.stack([pairs.greedy_matches(count, iou) >= 0 for iou in iou_thresholds])
 
 
+def cumulated_by_label(flags: Bools, labels: Ints) -> Ints:
+    """The number (..., n) of flags that are set in each place and those before it of its label, of
+    flags (..., n) in ascending order of their labels (n,)."""
+    counts = flags.cumsum(axis=-1)
+    first = np.searchsorted(labels, labels)
+    return np.asarray(counts - (counts - flags)[..., first])
+
+
 def _pairs_of_labels(detections: BoxArray, ground_truth: BoxArray) -> Pairs:
     """All pairs of a detection and an object of its label."""
     rows, objects = equal_pairs(detections.labels, ground_truth.labels)

@@ -47,7 +47,7 @@ class Goal:
     bound: BoundKind = "bootstrap"
 
 
-class HeldOutResult(NamedTuple):
+class ValidationResult(NamedTuple):
     """A plan on photos that did not choose it: their number, the mean loss of the metric, its upper
     bound at level 1 - delta, and images a photo."""
 
@@ -58,13 +58,11 @@ class HeldOutResult(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The selected operating point. `held_out` is its result on photos that did not choose it, None
-    where nothing is promised. `photos_needed` is about how many photos a profile needs to certify
-    the next cheaper budget, 0 where that is unknown."""
+    """The selected operating point, and its result on photos that did not choose it, None where
+    nothing is promised."""
 
     point: OperatingPoint
-    held_out: HeldOutResult | None
-    photos_needed: int = 0
+    result: ValidationResult | None
 
 
 def select(
@@ -103,8 +101,10 @@ def photos_to_certify(
 ) -> int | None:
     """About how many photos a profile needs to certify a plan at that point's price; None where
     it lost more than the goal allows on photos that did not choose it."""
-    (result,) = held_out_results(study, validation, goal, [point.images])
-    return _photos_needed(study, result, goal)
+    (result,) = validation_results(study, validation, goal, [point.images])
+    needed = photos_needed(result.photos, result.drop, result.bound, goal.max_drop or 0.0)
+    share = result.photos / len(study.sample)
+    return None if needed is None else round(needed / share)
 
 
 def is_affordable(study: Study, point: OperatingPoint, goal: Goal) -> bool:
@@ -124,7 +124,7 @@ def selection_of(
     """The selection of one point, whatever the goal allows, with its result at its own price."""
     if validation is None:
         return Selection(point, None)
-    (result,) = held_out_results(study, validation, goal, [point.images])
+    (result,) = validation_results(study, validation, goal, [point.images])
     if point.candidate is study.alone:  # it loses nothing against itself
         result = result._replace(drop=0.0, bound=0.0, images=point.images)
     return Selection(point, result)
@@ -136,23 +136,16 @@ def _certified(
     """The best point within the last budget that passes, where budgets are tested from the dearest
     on until one fails."""
     max_drop, budgets = goal.max_drop or 0.0, _budgets(front)
-    results = held_out_results(study, validation, goal, budgets)
+    results = validation_results(study, validation, goal, budgets)
     count = certified_count([result.bound for result in results], max_drop)
-    needed = _photos_needed(study, results[count], goal) if count < len(results) else None
     point = alone = study.point(study.alone)
     if count:
         best = [each for each in front if each.images <= budgets[count - 1] + 1e-9][-1]
         point = best if best.images < alone.images else alone
     selection = selection_of(study, point, goal, validation)
     if point is not alone:
-        selection = selection._replace(held_out=results[count - 1])
-    return selection._replace(photos_needed=needed or 0)
-
-
-def _photos_needed(study: Study, result: HeldOutResult, goal: Goal) -> int | None:
-    needed = photos_needed(result.photos, result.drop, result.bound, goal.max_drop or 0.0)
-    share = result.photos / len(study.sample)
-    return None if needed is None else round(needed / share)
+        return selection._replace(result=results[count - 1])
+    return selection
 
 
 def _budgets(front: Sequence[OperatingPoint]) -> list[float]:
@@ -161,9 +154,9 @@ def _budgets(front: Sequence[OperatingPoint]) -> list[float]:
     return [budget for budget in BUDGETS if budget > cheapest] + [cheapest]
 
 
-def held_out_results(
+def validation_results(
     study: Study, validation: CrossValidation, goal: Goal, budgets: Sequence[float]
-) -> list[HeldOutResult]:
+) -> list[ValidationResult]:
     """The results of plans within each budget on photos that did not choose them: those held out,
     for an exact bound, else all."""
     if goal.bound == "exact":
@@ -174,7 +167,7 @@ def held_out_results(
     results = []
     for each, bound in zip(unseen, bounds, strict=True):
         mean_loss, mean_images = float(each.losses.mean()), float(each.images.mean())
-        results.append(HeldOutResult(len(each.losses), mean_loss, float(bound), mean_images))
+        results.append(ValidationResult(len(each.losses), mean_loss, float(bound), mean_images))
     return results
 
 

@@ -12,17 +12,30 @@ from hypothesis import strategies as st
 from providers.box_iou import box_iou_batch
 from providers.detection import Box, Detection
 from tests.support.detections import detection
-from thresholds.fusion.arrays import NO_BOXES, BoxArray, LabelIndex
-from thresholds.fusion.box_features import FEATURE_COUNT, box_features
+from thresholds.fusion.arrays import NO_BOXES, BoxArray, BoxTable, Floats, LabelIndex
+from thresholds.fusion.box_features import FEATURE_COUNT
+from thresholds.fusion.box_features import box_features as table_features
 from thresholds.fusion.box_fusion import (
     CLUSTER_IOU,
     MAX_BOXES,
     MIN_SCORE,
-    fuse_boxes,
+    FusedBoxes,
+    FusedTable,
     fuse_detections,
 )
+from thresholds.fusion.box_fusion import fuse_boxes as fuse_tables
 
 WEIGHTS = [0.6, 1.0, 2.0]
+
+
+def fuse_boxes(looks: Sequence[BoxArray], weights: Sequence[float]) -> FusedBoxes:
+    """The fused boxes of looks at one photo."""
+    return fuse_tables([BoxTable.from_photos([boxes]) for boxes in looks], weights).boxes
+
+
+def box_features(boxes: FusedBoxes) -> Floats:
+    """The features of the fused boxes of one photo."""
+    return table_features(FusedTable(np.array([0, len(boxes)]), boxes))
 
 
 def iou(a: Box, b: Box) -> float:
@@ -188,7 +201,8 @@ def test_features_are_finite_and_begin_with_the_looks_scores(seed: int) -> None:
 def test_other_scores_reorder_the_boxes() -> None:
     """Boxes with other scores are ordered by these."""
     fused = fuse_boxes(random_answers(3), WEIGHTS)
-    boxes = fused.box_array(fused.scores[::-1])
+    table = FusedTable(np.array([0, len(fused)]), fused)
+    boxes = table.box_table(fused.scores[::-1]).boxes
     assert (np.diff(boxes.scores) <= 0).all()
     assert sorted(boxes.xyxy.tolist()) == sorted(fused.xyxy.tolist())
 
@@ -214,3 +228,17 @@ def test_boxes_of_different_labels_are_never_joined() -> None:
     """Boxes of different labels are never joined."""
     cat, dog = Detection("cat", 0.9, Box(0, 0, 1, 1)), Detection("dog", 0.8, Box(0, 0, 1, 1))
     assert len(fuse_boxes([LabelIndex().box_array([cat, dog])], [1.0])) == 2
+
+
+def test_photos_fuse_together_as_each_alone() -> None:
+    """Photos in one table have the fused boxes and the features that each has alone, to the last
+    bit; one without detections has none."""
+    photos = [[NO_BOXES] * 3 if seed == 4 else random_answers(seed) for seed in range(12)]
+    tables = [BoxTable.from_photos(looks) for looks in zip(*photos, strict=True)]
+    fused = fuse_tables(tables, WEIGHTS)
+    rows = table_features(fused)
+    for photo, looks in enumerate(photos):
+        alone, included = fuse_boxes(looks, WEIGHTS), fused.photos == photo
+        for column, expected in zip(fused.boxes.take(included), alone, strict=True):
+            assert np.array_equal(column, expected)
+        assert np.array_equal(rows[included], box_features(alone))

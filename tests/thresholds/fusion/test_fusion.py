@@ -141,7 +141,7 @@ def test_a_providers_label_outside_the_profile_is_returned() -> None:
     evidence = evidence_of((FREE, [detection("owl", 0.9)]), (COARSE, [detection("Owl", 0.8)]))
     assert [each.label for each in answer_of(fusion, evidence)] == ["Owl"]
     assert fusion.belief(evidence).weights.tolist() == [1.0]
-    assert len(fusion.belief(evidence).looks[0]) == 1
+    assert len(fusion.belief(evidence).looks[0].boxes) == 1
 
 
 def test_a_belief_has_the_weight_of_each_label() -> None:
@@ -160,7 +160,7 @@ def test_a_beliefs_looks_stay_in_order() -> None:
         evidence_of((FREE, cat), (COARSE, dog)),
         evidence_of((COARSE, cat), (FREE, dog)),
     ):
-        assert [look.scores.tolist() for look in fusion_with().belief(evidence).looks] == [
+        assert [look.boxes.scores.tolist() for look in fusion_with().belief(evidence).looks] == [
             [0.9],
             [0.8],
         ]

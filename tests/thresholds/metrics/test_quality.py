@@ -9,7 +9,7 @@ import pytest
 
 from providers.detection import Detection
 from tests.support.detections import detection
-from thresholds.fusion.arrays import Bools, BoxArray, BoxTable, Floats
+from thresholds.fusion.arrays import Bools, BoxTable, Floats
 from thresholds.fusion.looks import ITSELF, LookKind, PhotoFacts
 from thresholds.metrics.agreement import label_agreement, mean_agreement
 from thresholds.metrics.average_precision import coco_average_precision
@@ -27,25 +27,16 @@ def sample() -> Sample:
     return synthetic_sample(80)
 
 
-def countable(quality: Quality, sample: Sample, kind: LookKind) -> tuple[list[BoxArray], Bools]:
-    """Detections that count, by photo, and which of them are true."""
-    boxes = sample.look(kind, 0)
-    answers = [boxes.of_photo(photo) for photo in range(len(sample))]
-    photo_boxes = [
-        quality.countable(photo_answer.take(np.argsort(-photo_answer.scores)), photo)
-        for photo, photo_answer in enumerate(answers)
-    ]
-    return photo_boxes, np.concatenate(
-        [quality.positives(photo_answer, photo) for photo, photo_answer in enumerate(photo_boxes)],
-        axis=1,
-    )
+def countable(quality: Quality, sample: Sample, kind: LookKind) -> tuple[BoxTable, Bools]:
+    """Detections that count, and which of them are true."""
+    table = quality.countable(sample.look(kind, 0).by_score())
+    return table, quality.positives(table)
 
 
 def f1_parts(quality: Quality, sample: Sample, kind: LookKind) -> Floats:
     """Each photo's part in an F1 metric."""
-    photo_boxes, true = countable(quality, sample, kind)
-    counts = np.array([len(boxes) for boxes in photo_boxes])
-    return quality.agreements(counts, true, np.arange(len(sample)))
+    table, true = countable(quality, sample, kind)
+    return quality.agreements(np.diff(table.starts), true, np.arange(len(sample)))
 
 
 def mean_f1(quality: Quality, sample: Sample, kind: LookKind) -> float:
@@ -66,8 +57,8 @@ def test_the_metric_of_arrays_equals_that_of_detections(
 ) -> None:
     """The metric over arrays equals the one over detections."""
     quality = quality_of(sample, metric)
-    photo_boxes, true = countable(quality, sample, kind)
-    value = quality.value(BoxTable.from_photos(photo_boxes).boxes, true, np.arange(len(sample)))
+    table, true = countable(quality, sample, kind)
+    value = quality.value(table.boxes, true, np.arange(len(sample)))
     expected = coco_average_precision(
         detections_by_photo(sample, sample.truth), detections_by_photo(sample, sample.look(kind, 0))
     )
@@ -94,8 +85,8 @@ def test_the_mean_of_weighted_contributions_is_the_metric(sample: Sample, kind: 
     """The weighted contributions of a photo's boxes are its part in the metric: their mean is the
     metric, except for its envelope."""
     quality, photos = quality_of(sample, "ap50"), np.arange(len(sample))
-    photo_boxes, true = countable(quality, sample, kind)
-    boxes = BoxTable.from_photos(photo_boxes).boxes
+    table, true = countable(quality, sample, kind)
+    boxes = table.boxes
     (ranking,) = quality.rankings(boxes, true)
     parts = ranking.contributions(boxes, true[0]) * quality.label_weights(photos)[boxes.labels]
     assert parts.sum() / len(photos) == pytest.approx(quality.value(boxes, true, photos), abs=0.02)
@@ -106,12 +97,12 @@ def test_a_label_not_covered_does_not_count(sample: Sample) -> None:
     quality = quality_of(sample, "ap50")
     covered = quality.covered.copy()
     covered[0, 1] = False
-    boxes = (
-        sample.look(ITSELF, 0)
-        .of_photo(0)
-        .with_labels(np.array([0, 1] * 20)[: len(sample.look(ITSELF, 0).of_photo(0))])
-    )
-    assert set(type(quality)("ap50", quality.objects, covered).countable(boxes, 0).labels) <= {0}
+    table = sample.look(ITSELF, 0)
+    boxes = table.boxes.with_labels(np.resize([0, 1], len(table.boxes)))
+    narrower = type(quality)("ap50", quality.objects, covered)
+    counted = narrower.countable(BoxTable(table.starts, boxes))
+    assert set(counted.of_photo(0).labels) == {0}
+    assert set(counted.of_photo(1).labels) == {0, 1}
 
 
 def test_rarer_labels_weigh_more(sample: Sample) -> None:

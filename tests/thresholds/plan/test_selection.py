@@ -16,7 +16,14 @@ from thresholds.plan.bounds import BoundKind
 from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
 from thresholds.plan.cross_validation import CrossValidation, cross_validated
 from thresholds.plan.search import flat_candidates, gated_candidates, seed_candidates
-from thresholds.plan.selection import Goal, Selection, held_out_photos, is_affordable, select
+from thresholds.plan.selection import (
+    Goal,
+    Selection,
+    held_out_photos,
+    is_affordable,
+    photos_to_certify,
+    select,
+)
 from thresholds.plan.study import Study
 from thresholds.profile.profile import Profile
 from thresholds.shape import Shape
@@ -84,7 +91,7 @@ def test_without_a_promise_the_cheapest_within_limits_is_selected(
     and nothing is promised."""
     goal = Goal(max_drop=most, delta=1.0 if validated else 0.1)
     selection = select(study, front, goal, validation_of(study, front) if validated else None)
-    assert selection.held_out is None
+    assert selection.result is None
     assert selection.point.change >= -most
     assert all(point.change < -most for point in front if point.images < selection.point.images)
 
@@ -111,8 +118,8 @@ def test_the_best_option_that_saves_enough_is_selected(
     assert selection.point.value == max(
         point.value for point in front if point.images <= 1 - save + 1e-9
     )
-    assert selection.held_out.photos == 160
-    assert selection.held_out.bound > selection.held_out.drop
+    assert selection.result.photos == 160
+    assert selection.result.bound > selection.result.drop
 
 
 def test_no_option_saves_more_than_possible(study: Study, front: list[OperatingPoint]) -> None:
@@ -149,7 +156,7 @@ def test_an_exact_saving_or_cost_is_affordable(study: Study, front: list[Operati
 
 def test_a_delta_of_1_gives_no_held_out_result(study: Study, front: list[OperatingPoint]) -> None:
     """With a delta of 1 there is no result on held-out photos."""
-    assert selected(study, front, save=0.4, delta=1.0).held_out is None
+    assert selected(study, front, save=0.4, delta=1.0).result is None
 
 
 # -- by a promise
@@ -163,8 +170,8 @@ def test_the_selected_option_is_certified_on_photos_that_did_not_choose_it(
     bound is within the limit. The exact bound is from held-out photos only."""
     selection = selected(agreement_study, agreement_front, max_drop=0.2, delta=0.1, bound=bound)
     assert selection.point.images < 1
-    assert selection.held_out.photos == photos
-    assert selection.held_out.drop < selection.held_out.bound <= 0.2
+    assert selection.result.photos == photos
+    assert selection.result.drop < selection.result.bound <= 0.2
 
 
 def test_laxer_goals_select_cheaper_options(
@@ -184,19 +191,27 @@ def test_laxer_goals_select_cheaper_options(
     assert by_delta == sorted(by_delta, reverse=True)
 
 
-def test_a_small_sample_says_how_many_photos_would_do(
+def test_a_sample_too_small_for_a_promise_is_asked_about_alone(
     agreement_study: Study, agreement_front: list[OperatingPoint]
 ) -> None:
-    """If the sample is too small for any promise, photos are asked about alone and the number that
-    would do is returned."""
+    """If the sample is too small for any promise, photos are asked about alone, which loses
+    nothing."""
     selection = selected(agreement_study, agreement_front, max_drop=0.02, delta=0.01)
     assert selection.point.candidate is agreement_study.alone
-    assert selection.held_out[1:] == (0.0, 0.0, 1.0)
-    assert selection.photos_needed > len(agreement_study.sample)
-    assert (
-        selected(agreement_study, agreement_front, max_drop=0.04, delta=0.01).photos_needed
-        < selection.photos_needed
-    )
+    assert selection.result[1:] == (0.0, 0.0, 1.0)
+
+
+def test_a_smaller_drop_needs_more_photos(
+    agreement_study: Study, agreement_front: list[OperatingPoint]
+) -> None:
+    """The number of photos that would certify a point is larger for a smaller drop, and more than a
+    sample has that is too small."""
+    point, validation = agreement_front[-1], validation_of(agreement_study, agreement_front)
+    needed = [
+        photos_to_certify(agreement_study, point, Goal(max_drop=drop, delta=0.01), validation)
+        for drop in (0.02, 0.04)
+    ]
+    assert needed[0] > max(needed[1], len(agreement_study.sample))
 
 
 def test_no_number_of_photos_certifies_a_losing_option(
@@ -204,9 +219,8 @@ def test_no_number_of_photos_certifies_a_losing_option(
 ) -> None:
     """If the photos' own mean loses more than the limit, no number of photos would do."""
     coarse = [point for point in agreement_front if point.images < 0.3]
-    selection = selected(agreement_study, coarse, max_drop=0.0, delta=0.1)
-    assert selection.point.candidate is agreement_study.alone
-    assert selection.photos_needed == 0
+    goal, validation = Goal(max_drop=0.0), validation_of(agreement_study, coarse)
+    assert photos_to_certify(agreement_study, coarse[0], goal, validation) is None
 
 
 @pytest.fixture(scope="module")
@@ -269,4 +283,4 @@ def test_prices_do_not_change_losses(study: Study, front: list[OperatingPoint]) 
         selected(study, front, max_drop=0.3),
         selected(with_price(study, 0.002), front, max_drop=0.3),
     )
-    assert (cheap.point, cheap.held_out) == (dear.point, dear.held_out)
+    assert (cheap.point, cheap.result) == (dear.point, dear.result)

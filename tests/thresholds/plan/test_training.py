@@ -18,9 +18,12 @@ from thresholds.fusion.fusion import Fusion, logistic, look_weights
 from thresholds.fusion.looks import ITSELF, LookKind, Path, PhotoFacts
 from thresholds.metrics.quality import Metric, quality_of
 from thresholds.plan.cascade_of import learned_fusion
-from thresholds.plan.gate_training import Gate, train_gate
+from thresholds.plan.cost import Costs
+from thresholds.plan.gate_training import Gate, gain_trees, train_gate
+from thresholds.plan.learning import learn_final
 from thresholds.plan.path_answers import PathAnswers
-from thresholds.plan.path_training import PathFit, train_path
+from thresholds.plan.path_training import PathFit, rescoring_trees, train_path
+from thresholds.plan.study import Study
 from thresholds.plan.training_data import FOLDS, TrainingData, folds
 from thresholds.samples.from_answers import sample_from_answers as from_answers
 from thresholds.samples.ground_truth import Known
@@ -90,9 +93,10 @@ def with_looks(sample: Sample, photo: int, other: int) -> Sample:
 def probabilities(training: TrainingData, fit: PathFit, photo: int) -> tuple[Floats, Floats]:
     """The whole model's probabilities for a photo's boxes, and the scores of the photo's own
     rescored answer."""
-    looks = training.looks(FIRST, 0, photo)
-    boxes = fuse_boxes(looks, look_weights(FIRST, training.companions))
-    return logistic(fit.trees(box_features(boxes))), fit.answers[0].table.of_photo(photo).scores
+    fused = fuse_boxes(training.looks(FIRST, 0), look_weights(FIRST, training.companions))
+    features = box_features(fused)[fused.photos == photo]
+    trees = rescoring_trees(training, FIRST)
+    return logistic(trees(features)), fit.answers[0].table.of_photo(photo).scores
 
 
 def test_training_photos_are_spread_evenly_over_folds() -> None:
@@ -127,9 +131,9 @@ def test_held_out_photos_have_no_influence(sample: Sample, fits: Fits) -> None:
     training, before, after, gate = fits
     changed = with_looks(with_truth(sample, 80, sample.truth.of_photo(70)), 80, 75)
     other = fits_of(training_data(changed))
-    assert other.before.trees == before.trees
-    assert other.after.trees == after.trees
-    assert other.gate.trees == gate.trees
+    for path in (FIRST, THEN):
+        assert rescoring_trees(other.training, path) == rescoring_trees(training, path)
+    assert gain_trees(*other[:3]) == gain_trees(training, before, after)
     photos = training.photos
     assert np.array_equal(other.gate.gains[:, photos], gate.gains[:, photos])
     assert np.array_equal(other.before.answers[0].parts[photos], before.answers[0].parts[photos])
@@ -138,20 +142,23 @@ def test_held_out_photos_have_no_influence(sample: Sample, fits: Fits) -> None:
 
 def test_held_out_photos_are_judged_as_in_service(fits: Fits) -> None:
     """A held-out photo has the scores that a gateway gives it with the cascade's model."""
-    training, before, _, gate = fits
+    training, before, after, gate = fits
+    joined = fuse_boxes(training.looks(FIRST, 0), [1.0])
     for photo in range(60, 90):
         chance, scores = probabilities(training, before, photo)
-        joined = fuse_boxes(training.looks(FIRST, 0, photo), [1.0])
-        assert scores == pytest.approx(np.sort(np.sqrt(joined.scores * chance))[::-1], abs=1e-5)
+        fused_scores = joined.boxes.scores[joined.photos == photo]
+        assert scores == pytest.approx(np.sort(np.sqrt(fused_scores * chance))[::-1], abs=1e-5)
     assert fusion_of(training, {FIRST: before}).weights == tuple(training.label_weights)
-    assert gate.trees(before.gain_features[0, 60:]) == pytest.approx(gate.gains[0, 60:], abs=1e-5)
+    trees = gain_trees(training, before, after)
+    assert trees(before.gain_features[0, 60:]) == pytest.approx(gate.gains[0, 60:], abs=1e-5)
 
 
 def fusion_of(training: TrainingData, paths: dict[Path, PathFit]) -> Fusion:
     """The fusion of a cascade that serves photos by all of these paths alike."""
-    return learned_fusion(
-        training, paths, np.concatenate([fit.scores for fit in paths.values()])[:, 0]
-    )
+    study = Study(training, Costs(), paths, {})
+    learn_final(study, list(paths), [], jobs=1)
+    scores = np.concatenate([fit.scores for fit in paths.values()])[:, 0]
+    return learned_fusion(study, list(paths), scores)
 
 
 def boxes_of(answers: PathAnswers, photos: Ints) -> tuple[BoxArray, Bools]:
@@ -253,9 +260,7 @@ def test_a_companions_looks_use_the_providers_labels(companion_data: TrainingDat
     have."""
     names = companion_data.sample.labels
     labels = {
-        names[label]
-        for photo in range(len(companion_data.sample))
-        for label in companion_data.looks((COMPANION, COARSE), 0, photo)[0].labels
+        names[label] for label in companion_data.looks((COMPANION, COARSE), 0)[0].boxes.labels
     }
     assert labels == set(LABELS)
 
