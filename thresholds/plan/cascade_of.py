@@ -43,18 +43,25 @@ def _fusing_cascade(study: Study, candidate: Candidate) -> Cascade:
     kinds = list(dict.fromkeys(kind for path in candidate.paths for kind in path))
     targets = _targets(study, candidate, kinds)
     rules: dict[LookKind, Rule] = {kind: onward.Rule() for kind in kinds if kind in study.prefix}
-    paths, gates = list[Path](), list[tuple[Path, LookKind]]()
-    for path, path_targets in targets.items():
-        paths += [path, *((*path, kind) for kind in path_targets)]
-        gates += [(path, kind) for kind in path_targets]
-    paths = list(dict.fromkeys(paths))
-    learn_final(study, paths, gates)
+    paths = _trained_paths(study, targets)
     for path, path_targets in targets.items():
         if path_targets:
             rules[path[-1]] = _gain_rule(study, candidate, path, path_targets, kinds=kinds)
     fusion = learned_fusion(study, paths, _scores(study, candidate))
     stages = tuple(_stage(kind, rules.get(kind)) for kind in kinds)
     return Cascade(stages=stages, merge="fuse", fusion=fusion)
+
+
+def _trained_paths(study: Study, targets: Mapping[Path, Sequence[LookKind]]) -> list[Path]:
+    """The paths by which photos may be answered, each once, of which and of whose gates the study
+    has the final models afterwards."""
+    paths, gates = list[Path](), list[tuple[Path, LookKind]]()
+    for path, path_targets in targets.items():
+        paths += [path, *((*path, kind) for kind in path_targets)]
+        gates += [(path, kind) for kind in path_targets]
+    paths = list(dict.fromkeys(paths))
+    learn_final(study, paths, gates)
+    return paths
 
 
 def _targets(
