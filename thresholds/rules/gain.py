@@ -104,39 +104,39 @@ def gain_features(facts: Sequence[PhotoFacts], belief: Belief) -> Floats:
 def _look_features(table: BoxTable) -> Floats:
     """Features of a look at each photo (photos, 17)."""
     photos, count, scores = table.photos, table.photo_count, table.boxes.scores
-    areas = box_areas(table.boxes.xyxy)
+    areas, labels = box_areas(table.boxes.xyxy), table.boxes.labels
     bins = np.searchsorted(SCORE_BINS, scores, "right") + photos * (len(SCORE_BINS) + 1)
     histogram = np.bincount(bins, minlength=count * (len(SCORE_BINS) + 1)).reshape(count, -1)
     sure, likely = scores > 0.3, scores > 0.1
     columns = [
         np.bincount(photos, areas * sure, count),
-        *(_smallest_areas(table.take(rows)) for rows in (sure, likely)),
-        *(_label_counts(table.take(rows)) for rows in (sure, likely)),
-        *_top(scores, table.starts).T,
+        *(_smallest(areas[rows], photos[rows], count) for rows in (sure, likely)),
+        *(_label_counts(labels[rows], photos[rows], count) for rows in (sure, likely)),
+        *_top(scores, photos, table.starts).T,
         np.bincount(photos, scores, count),
         np.diff(table.starts),
     ]
     return np.column_stack([histogram[:, 1:], *columns])
 
 
-def _smallest_areas(table: BoxTable) -> Floats:
-    """The smallest area of each photo's boxes (photos,); 1 without boxes."""
-    smallest = np.full(table.photo_count, np.inf)
-    np.minimum.at(smallest, table.photos, box_areas(table.boxes.xyxy))
+def _smallest(areas: Floats, photos: Ints, photo_count: int) -> Floats:
+    """The smallest of the areas (n,) on each photo (photos,); 1 without any."""
+    smallest = np.full(photo_count, np.inf)
+    np.minimum.at(smallest, photos, areas)
     return np.where(np.isfinite(smallest), smallest, 1.0)
 
 
-def _label_counts(table: BoxTable) -> Ints:
-    """The number of different labels on each photo, (photos,)."""
-    label_count = 1 + int(table.boxes.labels.max(initial=0))
-    labels = np.unique(table.by_photo_and_label(label_count).labels)
-    return np.bincount(labels // label_count, minlength=table.photo_count)
+def _label_counts(labels: Ints, photos: Ints, photo_count: int) -> Ints:
+    """The number of different labels (n,) on each photo, (photos,)."""
+    label_count = 1 + labels.max(initial=0)
+    different = np.unique(photos * label_count + labels)
+    return np.bincount(different // label_count, minlength=photo_count)
 
 
 def _belief_features(belief: Belief) -> Floats:
     """Features of each photo's fused boxes, (photos, 15)."""
     probabilities, weights, fused = belief.probabilities, belief.weights, belief.fused
-    areas = box_areas(fused.boxes.xyxy)
+    photos, count, areas = fused.photos, fused.photo_count, box_areas(fused.boxes.xyxy)
     variances = probabilities * (1 - probabilities)
     sides = np.sqrt(areas)
     summands = [
@@ -148,19 +148,19 @@ def _belief_features(belief: Belief) -> Floats:
         probabilities * sides,
         *(variances * (areas < limit) for limit in SMALL_AREAS),
     ]
-    sums = [np.bincount(fused.photos, values, fused.photo_count) for values in summands]
-    largest = _top(probabilities, fused.starts)[:, 0]
-    top = _top(variances, fused.starts)
+    sums = [np.bincount(photos, values, count) for values in summands]
+    largest = np.zeros(count)
+    np.maximum.at(largest, photos, probabilities)
+    top = _top(variances, photos, fused.starts)
     return np.column_stack([*sums, top, largest, np.diff(fused.starts)])
 
 
-def _top(values: Floats, starts: Ints) -> Floats:
-    """The four largest values (photos, 4) of each photo, whose values (n,) begin at its start,
-    padded with zeros."""
-    counts = np.diff(starts)
-    photos = np.repeat(np.arange(len(counts)), counts)
+def _top(values: Floats, photos: Ints, starts: Ints) -> Floats:
+    """The four largest values (photos, 4) of each photo, padded with zeros, of values (n,) that
+    ascend by photo and begin at its start."""
     ranks = np.arange(len(values)) - starts[photos]
     largest = values[np.lexsort((-values, photos))]
-    top = np.zeros((len(counts), TOP))
-    top[photos[ranks < TOP], ranks[ranks < TOP]] = largest[ranks < TOP]
+    top = np.zeros((len(starts) - 1, TOP))
+    counted = ranks < TOP
+    top[photos[counted], ranks[counted]] = largest[counted]
     return top
