@@ -28,6 +28,9 @@ MAX_BOXES = 50
 """Boxes of one answer that are fused, in descending score: a detector that reports hundreds would
 use up the time of a verdict."""
 
+BLOCK_BOXES = 10_000
+"""Boxes that are compared at once with all others of their label: a bound on memory."""
+
 
 class FusedBoxes(NamedTuple):
     """Fused boxes of one photo in descending order of `scores` (n,). `answer_scores` (n, answers)
@@ -149,14 +152,19 @@ def _fuse(
 
 def _seeds_by_strongest_member(boxes: BoxArray) -> Ints:
     """A box joins the strongest box of its label that it overlaps and that began a cluster."""
-    stronger, weaker = equal_pairs(boxes.labels, boxes.labels)
-    joinable = stronger < weaker
-    stronger, weaker = stronger[joinable], weaker[joinable]
-    joinable = box_iou(boxes.xyxy[stronger], boxes.xyxy[weaker]) > CLUSTER_IOU
     seeds = list(range(len(boxes)))
-    for strong, weak in zip(stronger[joinable].tolist(), weaker[joinable].tolist(), strict=True):
-        if seeds[strong] == strong and seeds[weak] == weak:
-            seeds[weak] = strong
+    for first in range(0, len(boxes), BLOCK_BOXES):
+        labels = boxes.labels[first : first + BLOCK_BOXES]
+        stronger, weaker = equal_pairs(labels, boxes.labels)
+        stronger += first
+        pairs = np.flatnonzero(stronger < weaker)
+        stronger, weaker = stronger[pairs], weaker[pairs]
+        joinable = box_iou(boxes.xyxy[stronger], boxes.xyxy[weaker]) > CLUSTER_IOU
+        for strong, weak in zip(
+            stronger[joinable].tolist(), weaker[joinable].tolist(), strict=True
+        ):
+            if seeds[strong] == strong and seeds[weak] == weak:
+                seeds[weak] = strong
     return np.array(seeds, np.int64)
 
 

@@ -11,17 +11,17 @@ from thresholds.fusion.arrays import Bools, Floats, Ints
 from thresholds.fusion.trees import Trees
 
 
-class Model(NamedTuple):
+class TrainedModel(NamedTuple):
     """A trained model: its predictions (n,) for rows (n, features), and itself as trees."""
 
     predict: Callable[[Floats], Floats]
     trees: Callable[[], Trees]
 
 
-def constant_model(value: float) -> Model:
+def constant_model(value: float) -> TrainedModel:
     """The model that predicts the same for every row."""
     trees = Trees.constant(value)
-    return Model(trees, lambda: trees)
+    return TrainedModel(trees, lambda: trees)
 
 
 class CrossFitted(NamedTuple):
@@ -32,7 +32,7 @@ class CrossFitted(NamedTuple):
 
 
 def cross_fitted(
-    rows: Floats, row_folds: Ints, usable: Bools, train: Callable[[Bools], Model]
+    rows: Floats, row_folds: Ints, usable: Bools, train: Callable[[Bools], TrainedModel]
 ) -> CrossFitted:
     """Predictions for rows (n, features), and the last model.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from thresholds.fusion.arrays import Bools, Floats, Ints
 from thresholds.fusion.trees import Trees, forest_trees
-from thresholds.plan.cross_fitting import Model, cross_fitted
+from thresholds.plan.cross_fitting import TrainedModel, cross_fitted
 from thresholds.plan.path_training import PathFit
 from thresholds.plan.training_data import TrainingData
 
@@ -75,12 +75,12 @@ def _gains(training: TrainingData, before: PathFit, after: PathFit) -> _Gains:
     return _Gains(features, np.clip(gains, *bounds), row_folds)
 
 
-def _train_forest(gains: _Gains, usable: Bools) -> Model:
+def _train_forest(gains: _Gains, usable: Bools) -> TrainedModel:
     """Extremely randomised trees for the gain."""
     from sklearn.ensemble import ExtraTreesRegressor
 
     model = ExtraTreesRegressor(**FOREST).fit(gains.features[usable], gains.targets[usable])
-    return Model(model.predict, lambda: forest_trees(model))
+    return TrainedModel(model.predict, lambda: forest_trees(model))
 
 
 def _parts(path: PathFit, grouping: int) -> Floats:

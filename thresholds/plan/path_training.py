@@ -21,7 +21,7 @@ from thresholds.fusion.calibration import calibration_knots
 from thresholds.fusion.fusion import blended_scores, logistic, look_weights
 from thresholds.fusion.looks import ITSELF, Belief, Path
 from thresholds.fusion.trees import Trees, boosted_trees
-from thresholds.plan.cross_fitting import Model, constant_model, cross_fitted
+from thresholds.plan.cross_fitting import TrainedModel, constant_model, cross_fitted
 from thresholds.plan.path_answers import PathAnswers, path_answers
 from thresholds.plan.training_data import TrainingData
 from thresholds.rules import gain
@@ -144,7 +144,7 @@ def _probabilities(training: TrainingData, fused: list[FusedTable]) -> tuple[lis
     return np.split(logistic(log_odds), ends[:-1]), trees_outside_last
 
 
-def _train_rescoring(boxes: _TrainingBoxes, usable: Bools) -> Model:
+def _train_rescoring(boxes: _TrainingBoxes, usable: Bools) -> TrainedModel:
     """Gradient-boosted trees for the log-odds that a fused box is an object."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -156,7 +156,7 @@ def _train_rescoring(boxes: _TrainingBoxes, usable: Bools) -> Model:
         share = float(np.clip(targets.mean() if len(targets) else 0.5, 1e-3, 1 - 1e-3))
         return constant_model(float(np.log(share / (1 - share))))
     model = HistGradientBoostingClassifier(**BOOSTING).fit(boxes.features[chosen], targets)
-    return Model(model.decision_function, lambda: boosted_trees(model))
+    return TrainedModel(model.decision_function, lambda: boosted_trees(model))
 
 
 def _gain_features(
