@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from providers.base import Provider
-from providers.detection import Detection, Task
+from providers.detection import Detection
 from providers.engine import detector, foreign_exports
 from providers.engine.class_names import class_names_of, existing_file
 from providers.engine.detector import PictureInput, size_text
@@ -124,7 +124,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
     about = replace(
-        replace(about_of(name, options, frozenset({Task.OBJECTS})), wants="pixels"),
+        replace(about_of(name, options, detector.TASKS), wants="pixels"),
         vocabulary=vocabulary_of(options.vocabulary, classes.names),
     )
     return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)

@@ -26,7 +26,7 @@ from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence
 from thresholds.made_with import MadeWith
 from thresholds.metrics.agreement import CONFIDENCE
-from thresholds.rules import always, clean
+from thresholds.rules import always, clean, risk
 from thresholds.rules.base import Rule, Verdict
 from thresholds.rules.registry import read
 from thresholds.shape import ALONE, Shape
@@ -143,6 +143,16 @@ class Cascade(BaseModel):
             raise ValueError("a rule clean is for several photos together, not for 1x1")
         if self.merge != "discard":
             raise ValueError("answers about groups are not fused; use discard")
+        if self.risk is None and any(self._clean(index).posterior for index in groups):
+            raise ValueError(
+                "a posterior needs the rule risk at the first stage, a companion's: it gives each "
+                "photo its prior"
+            )
+
+    def _clean(self, stage: int) -> clean.Rule:
+        rule = self.stages[stage].rule
+        assert isinstance(rule, clean.Rule)
+        return rule
 
     @property
     def groups(self) -> tuple[int, ...]:
@@ -151,6 +161,12 @@ class Cascade(BaseModel):
         return tuple(
             index for index, stage in enumerate(self.stages) if isinstance(stage.rule, clean.Rule)
         )
+
+    @property
+    def risk(self) -> risk.Rule | None:
+        """The rule that gives each photo its prior in group testing; None without one."""
+        rule = self.stages[0].rule
+        return rule if isinstance(rule, risk.Rule) else None
 
     @property
     def positive(self) -> float | None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from gateway.quality.collect.answer_store import AnswerStore
 from gateway.quality.collect.questions import CanvasQuestion
 from providers.detection import Detection
 from thresholds.fusion.arrays import Floats
+from thresholds.plan.group_sample import EmptyCanvases
 from thresholds.shape import ALONE, Shape
 
 
@@ -114,6 +116,15 @@ def _oriented(
     return sorted(key for key in keys if photos[key].size.portrait == portrait)
 
 
+class CanvasScores(NamedTuple):
+    """The positive photos that have a score at every shape and grouping; by shape, the scores of
+    canvases with one of them, (positives, groupings); and the canvases without, by shape."""
+
+    photos: Sequence[str]
+    positives: Mapping[Shape, Floats]
+    empty: Mapping[Shape, EmptyCanvases]
+
+
 def canvas_scores(
     canvases: Sequence[GroupCanvas],
     answers: PhotoAnswers,
@@ -122,15 +133,16 @@ def canvas_scores(
     shapes: Sequence[Shape],
     groupings: int,
     labels: Sequence[str],
-) -> tuple[Mapping[Shape, Floats], Mapping[Shape, Floats]]:
-    """By shape, the scores of canvases with a positive photo, (positives, groupings), and of those
-    without one, (canvases,).
+) -> CanvasScores:
+    """The scores of the canvases.
 
     A photo that is positive for several labels counts with the lowest of their scores. A positive
     photo is left out where one of its canvases was refused.
     """
     scores: dict[tuple[str, Shape, int], float] = {}
+    members: dict[Shape, list[list[int]]] = defaultdict(list)
     negatives: dict[Shape, list[float]] = defaultdict(list)
+    numbers = {key: number for number, key in enumerate(answers.negatives)}
     for canvas in canvases:
         detections = store.get(canvas.question)
         if detections is None:
@@ -141,12 +153,32 @@ def canvas_scores(
                 _canvas_score(detections, label) for label in answers.positives[photo]
             )
         else:
+            members[shape].append([numbers[key] for key in canvas.question.photos])
             negatives[shape].append(
                 max(_canvas_score(detections, label) for label in labels or ("",))
             )
     grids = [shape for shape in shapes if shape != ALONE]
-    positives = _tables(scores, sorted(answers.positives), grids, groupings)
-    return positives, {shape: np.array(negatives[shape]) for shape in grids}
+    photos = _complete(scores, sorted(answers.positives), grids, groupings)
+    empty = {}
+    for shape in grids:
+        photo_numbers = np.array(members[shape], np.int64).reshape(-1, shape.cells)
+        empty[shape] = EmptyCanvases(photo_numbers, np.array(negatives[shape]))
+    return CanvasScores(photos, _tables(scores, photos, grids, groupings), empty)
+
+
+def _complete(
+    scores: Mapping[tuple[str, Shape, int], float],
+    photos: Sequence[str],
+    shapes: Sequence[Shape],
+    groupings: int,
+) -> list[str]:
+    """The photos that have a score at every shape and grouping."""
+    complete = []
+    for photo in photos:
+        keys = [(photo, shape, grouping) for shape in shapes for grouping in range(groupings)]
+        if all(key in scores for key in keys):
+            complete.append(photo)
+    return complete
 
 
 def _tables(
@@ -155,15 +187,26 @@ def _tables(
     shapes: Sequence[Shape],
     groupings: int,
 ) -> dict[Shape, Floats]:
-    """By shape, the scores of the photos that have one at every shape and grouping, (photos,
-    groupings)."""
-    rows: dict[Shape, list[list[float]]] = {shape: [] for shape in shapes}
-    for photo in photos:
-        keys = [(photo, shape, grouping) for shape in shapes for grouping in range(groupings)]
-        if all(key in scores for key in keys):
-            for shape in shapes:
-                rows[shape].append([scores[photo, shape, number] for number in range(groupings)])
-    return {shape: np.array(table).reshape(-1, groupings) for shape, table in rows.items()}
+    """By shape, the scores of the photos, (photos, groupings)."""
+    tables = {}
+    for shape in shapes:
+        rows = [[scores[photo, shape, number] for number in range(groupings)] for photo in photos]
+        tables[shape] = np.array(rows, float).reshape(-1, groupings)
+    return tables
+
+
+def companion_scores(
+    photos: Sequence[str], answers: Mapping[str, Sequence[Detection]], labels: Sequence[str]
+) -> Floats:
+    """The companion's highest score of each label on each photo, (photos, labels); 0 where it did
+    not answer."""
+    columns = {label: column for column, label in enumerate(labels)}
+    table = np.zeros((len(photos), len(labels)))
+    for row, photo in enumerate(photos):
+        for detection in answers.get(photo, ()):
+            column = columns[detection.label]
+            table[row, column] = max(table[row, column], detection.score)
+    return table
 
 
 def _canvas_score(detections: Sequence[Detection], label: str) -> float:

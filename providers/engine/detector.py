@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from providers.detection import Task
 from providers.engine.preprocess import Floats
 from providers.engine.vocabulary import VocabularyOption
 from providers.errors import Misconfigured
 from providers.options import Canvas, CanvasSize
 from providers.options import Options as ProviderOptions
 
+TASKS = frozenset({Task.OBJECTS, Task.LABELS, Task.MODERATION})
+"""The tasks of a detection network. Of a whole picture it says the same: the classes it detects."""
 CELL_PX = 32
 """The coarsest stride: an input's sides are multiples of it."""
 MASK, SIZES = "pixel_mask", "orig_target_sizes"
