@@ -103,6 +103,7 @@ class Cascade(BaseModel):
             raise ValueError("fusion is for a cascade whose merge is fuse")
         if self.groups:
             self._check_groups(self.groups)
+            self._check_priors()
         return self
 
     def _check_order(self) -> None:
@@ -143,16 +144,17 @@ class Cascade(BaseModel):
             raise ValueError("a rule clean is for several photos together, not for 1x1")
         if self.merge != "discard":
             raise ValueError("answers about groups are not fused; use discard")
-        if self.risk is None and any(self._clean(index).posterior for index in groups):
-            raise ValueError(
-                "a posterior needs the rule risk at the first stage, a companion's: it gives each "
-                "photo its prior"
-            )
 
-    def _clean(self, stage: int) -> clean.Rule:
-        rule = self.stages[stage].rule
-        assert isinstance(rule, clean.Rule)
-        return rule
+    def _check_priors(self) -> None:
+        """Rules that judge by a posterior have a prior."""
+        if self.risk is not None:
+            return
+        for index, stage in enumerate(self.stages):
+            if isinstance(stage.rule, clean.Rule) and stage.rule.posterior is not None:
+                raise ValueError(
+                    f"stages[{index}].rule.posterior needs the rule risk at the first stage, a "
+                    "companion's, which gives each photo its prior"
+                )
 
     @property
     def groups(self) -> tuple[int, ...]:

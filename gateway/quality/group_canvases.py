@@ -140,30 +140,26 @@ def canvas_scores(
     photo is left out where one of its canvases was refused.
     """
     scores: dict[tuple[str, Shape, int], float] = {}
-    members: dict[Shape, list[list[int]]] = defaultdict(list)
-    negatives: dict[Shape, list[float]] = defaultdict(list)
-    numbers = {key: number for number, key in enumerate(answers.negatives)}
+    grids = [shape for shape in shapes if shape != ALONE]
+    empty: dict[Shape, list[tuple[CanvasQuestion, float]]] = {shape: [] for shape in grids}
     for canvas in canvases:
         detections = store.get(canvas.question)
         if detections is None:
             continue
         shape, photo = canvas.question.shape, canvas.positive
         if photo:
-            scores[photo, shape, canvas.grouping] = min(
-                _canvas_score(detections, label) for label in answers.positives[photo]
-            )
+            present = answers.positives[photo]
+            lowest = min(_canvas_score(detections, label) for label in present)
+            scores[photo, shape, canvas.grouping] = lowest
         else:
-            members[shape].append([numbers[key] for key in canvas.question.photos])
-            negatives[shape].append(
-                max(_canvas_score(detections, label) for label in labels or ("",))
-            )
-    grids = [shape for shape in shapes if shape != ALONE]
+            highest = max(_canvas_score(detections, label) for label in labels or ("",))
+            empty[shape].append((canvas.question, highest))
     photos = _complete(scores, sorted(answers.positives), grids, groupings)
-    empty = {}
-    for shape in grids:
-        photo_numbers = np.array(members[shape], np.int64).reshape(-1, shape.cells)
-        empty[shape] = EmptyCanvases(photo_numbers, np.array(negatives[shape]))
-    return CanvasScores(photos, _tables(scores, photos, grids, groupings), empty)
+    return CanvasScores(
+        photos,
+        {shape: _table(scores, photos, shape, groupings) for shape in grids},
+        {shape: _empty_canvases(empty[shape], answers.negatives, shape) for shape in grids},
+    )
 
 
 def _complete(
@@ -181,18 +177,28 @@ def _complete(
     return complete
 
 
-def _tables(
+def _table(
     scores: Mapping[tuple[str, Shape, int], float],
     photos: Sequence[str],
-    shapes: Sequence[Shape],
+    shape: Shape,
     groupings: int,
-) -> dict[Shape, Floats]:
-    """By shape, the scores of the photos, (photos, groupings)."""
-    tables = {}
-    for shape in shapes:
-        rows = [[scores[photo, shape, number] for number in range(groupings)] for photo in photos]
-        tables[shape] = np.array(rows, float).reshape(-1, groupings)
-    return tables
+) -> Floats:
+    """The scores of the photos at a shape, (photos, groupings)."""
+    table = np.zeros((len(photos), groupings))
+    for row, column in np.ndindex(*table.shape):
+        table[row, column] = scores[photos[row], shape, column]
+    return table
+
+
+def _empty_canvases(
+    scored: Sequence[tuple[CanvasQuestion, float]], negatives: Sequence[str], shape: Shape
+) -> EmptyCanvases:
+    """Canvases of negatives, with the numbers of those."""
+    numbers = {key: number for number, key in enumerate(negatives)}
+    photos = np.zeros((len(scored), shape.cells), np.int64)
+    for row, (question, _) in enumerate(scored):
+        photos[row] = [numbers[key] for key in question.photos]
+    return EmptyCanvases(photos, np.array([score for _, score in scored]))
 
 
 def companion_scores(
