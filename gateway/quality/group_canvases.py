@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -139,27 +138,35 @@ def canvas_scores(
     A photo that is positive for several labels counts with the lowest of their scores. A positive
     photo is left out where one of its canvases was refused.
     """
-    scores: dict[tuple[str, Shape, int], float] = {}
     grids = [shape for shape in shapes if shape != ALONE]
+    scores: dict[tuple[str, Shape, int], float] = {}
     empty: dict[Shape, list[tuple[CanvasQuestion, float]]] = {shape: [] for shape in grids}
     for canvas in canvases:
         detections = store.get(canvas.question)
         if detections is None:
             continue
         shape, photo = canvas.question.shape, canvas.positive
+        asked = answers.positives[photo] if photo else labels or ("",)
+        of_labels = [_canvas_score(detections, label) for label in asked]
         if photo:
-            present = answers.positives[photo]
-            lowest = min(_canvas_score(detections, label) for label in present)
-            scores[photo, shape, canvas.grouping] = lowest
+            scores[photo, shape, canvas.grouping] = min(of_labels)
         else:
-            highest = max(_canvas_score(detections, label) for label in labels or ("",))
-            empty[shape].append((canvas.question, highest))
-    photos = _complete(scores, sorted(answers.positives), grids, groupings)
-    return CanvasScores(
-        photos,
-        {shape: _table(scores, photos, shape, groupings) for shape in grids},
-        {shape: _empty_canvases(empty[shape], answers.negatives, shape) for shape in grids},
-    )
+            empty[shape].append((canvas.question, max(of_labels)))
+    return _as_arrays(scores, empty, answers, groupings)
+
+
+def _as_arrays(
+    scores: Mapping[tuple[str, Shape, int], float],
+    empty: Mapping[Shape, Sequence[tuple[CanvasQuestion, float]]],
+    answers: PhotoAnswers,
+    groupings: int,
+) -> CanvasScores:
+    photos = _complete(scores, sorted(answers.positives), list(empty), groupings)
+    positives, negatives = {}, {}
+    for shape, scored in empty.items():
+        positives[shape] = _table(scores, photos, shape, groupings)
+        negatives[shape] = _empty_canvases(scored, answers.negatives, shape)
+    return CanvasScores(photos, positives, negatives)
 
 
 def _complete(

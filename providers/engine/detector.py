@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from providers.detection import Task
+from providers.detection import BOXED, WHOLE, Detection, Task
 from providers.engine.preprocess import Floats
 from providers.engine.vocabulary import VocabularyOption
 from providers.errors import Misconfigured
@@ -24,6 +24,17 @@ MASK, SIZES = "pixel_mask", "orig_target_sizes"
 """The further inputs that are known: DETR's mask of what is picture, and the size in pixels that a
 network with its own post-processing scales boxes to."""
 INPUT_FORMS = "(n, 3, height, width) or (n, height, width, 3), n being 1 or any number"
+
+
+def answer_of(task: Task, detections: Sequence[Detection]) -> Sequence[Detection]:
+    """The answer to a task: the detections or, about a whole picture, its classes, each with the
+    highest score."""
+    if task in BOXED:
+        return detections
+    scores: dict[str, float] = {}
+    for detection in detections:
+        scores[detection.label] = max(detection.score, scores.get(detection.label, 0.0))
+    return [Detection(label, score, WHOLE) for label, score in scores.items()]
 
 
 class NetworkOptions(ProviderOptions):
