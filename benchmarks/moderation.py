@@ -8,8 +8,8 @@ to a share of all: in rounds of all that are not flagged, each with other flagge
 flagged photo was shown, or enough are. Then the other way round. Where a profile finds no shape
 that holds the recall, each photo counts as asked about alone: one image, and found. Recall is
 against asking alone. All of that twice: without a companion, and with nanodet_m_320 as companion,
-which gives each photo its prior and is free. With --folder, answers that profiles paid for are kept there, for the same
---port.
+which gives each photo its prior and is free. With --folder, answers that profiles paid for are
+kept there, for the same --port.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95]
 [--rate 0.02 ...]
