@@ -112,7 +112,8 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     runtime = import_package("onnxruntime", "onnx")
     try:
         network = _load(runtime, options, existing_file(folder, options.model, "model"))
-        foreign_exports.check_task(network.metadata)
+        if options.layout != "classifier":
+            foreign_exports.check_task(network.metadata)
         classes = class_names_of(options.labels, folder, options.model, network.metadata)
         reader = reader_of(
             options,
@@ -124,7 +125,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
     about = replace(
-        replace(about_of(name, options, detector.TASKS), wants="pixels"),
+        replace(about_of(name, options, detector.tasks_of(options)), wants="pixels"),
         vocabulary=vocabulary_of(options.vocabulary, classes.names),
     )
     return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)

@@ -90,7 +90,7 @@ class KServeProvider(HttpProvider):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = replace(
-            replace(about_of(name, options, detector.TASKS), wants="pixels"),
+            replace(about_of(name, options, detector.tasks_of(options)), wants="pixels"),
             vocabulary=vocabulary_of(options.vocabulary, classes.names),
         )
         super().__init__(
