@@ -12,7 +12,7 @@ which gives each photo its prior and is free. With --folder, answers that profil
 kept there, for the same --port.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95]
-[--rate 0.02 ...]
+[--rate 0.02 ...] [--companion nanodet ...]
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def ask(url: str, photos: Sequence[Photo], clients: int) -> list[bool]:
         aws_access_key_id="AK",
         aws_secret_access_key="SK",
         config=Config(
-            max_pool_connections=clients, read_timeout=120, retries={"total_max_attempts": 1}
+            max_pool_connections=clients, read_timeout=300, retries={"total_max_attempts": 1}
         ),
     )
 
@@ -168,6 +168,7 @@ class Bench:
                             "provider": "aws",
                             "watch": {"share": 0},
                             "max_wait_ms": 400,
+                            "deadline_ms": 300_000,
                             **({"companion": companion} if companion else {}),
                             **route,
                         }
@@ -283,6 +284,9 @@ def main() -> None:
     parser.add_argument(
         "--rate", type=float, action="append", help=f"of flagged photos; {RATES} if none is given"
     )
+    parser.add_argument(
+        "--companion", action="append", choices=COMPANIONS, help="both if none is given"
+    )
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
@@ -332,13 +336,16 @@ def main() -> None:
             "saved",
         ):
             made.add_column(column, justify="right")
-        for recall, companion in product(options.recall or RECALLS, COMPANIONS):
+        for recall, companion in product(
+            options.recall or RECALLS, options.companion or COMPANIONS
+        ):
             learned = [bench.profile(half, recall, companion) for half in (0, 1)]
             for rate in options.rate or RATES:
                 shown = Shown()
                 for half in (0, 1):
                     shown = shown.plus(bench.show(half, learned[1 - half], rate, companion))
                 made.add_row(*row(recall, companion, rate, shown))
+                console.print(*row(recall, companion, rate, shown))
         console.print(made)
 
 

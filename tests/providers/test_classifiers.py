@@ -90,5 +90,5 @@ def test_a_network_with_boxes_is_refused(detector: Callable[..., Provider]) -> N
 
 def test_labels_must_fit_the_classes(detector: Callable[..., Provider]) -> None:
     """A classifier of another number of classes than there are labels is refused."""
-    with pytest.raises(Misconfigured, match="labels: .*classes for 3"):
+    with pytest.raises(Misconfigured, match=r"labels: .*classes for 3"):
         classifier(detector, [[0.2, 0.3, 0.5]])
