@@ -8,8 +8,9 @@ to a share of all: in rounds of all that are not flagged, each with other flagge
 flagged photo was shown, or enough are. Then the other way round. Where a profile finds no shape
 that holds the recall, each photo counts as asked about alone: one image, and found. Recall is
 against asking alone. All of that twice: without a companion, and with nanodet_m_320 as companion,
-which gives each photo its prior and is free. With --folder, answers that profiles paid for are
-kept there, for the same --port.
+which gives each photo its prior and is free. Photos wait for full canvases, up to five seconds: a
+companion on a busy machine is slow. With --folder, answers that profiles paid for are kept there,
+for the same --port.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95]
 [--rate 0.02 ...] [--companion nanodet ...]
@@ -167,7 +168,7 @@ class Bench:
                             "task": "moderation",
                             "provider": "aws",
                             "watch": {"share": 0},
-                            "max_wait_ms": 400,
+                            "max_wait_ms": 5_000,
                             "deadline_ms": 300_000,
                             **({"companion": companion} if companion else {}),
                             **route,

@@ -197,4 +197,4 @@ def _floor(number: float) -> float:
     if number <= 0:
         return 10.0**-300
     step = 10.0 ** (math.floor(math.log10(number)) - DIGITS + 1)
-    return math.floor(number / step) * step
+    return float(f"{math.floor(number / step) * step:.{DIGITS}g}")
