@@ -7,11 +7,13 @@ themselves. One half is profiled; traffic is made of the other, in which flagged
 to a share of all: in rounds of all that are not flagged, each with other flagged ones, until every
 flagged photo was shown, or enough are. Then the other way round. Where a profile finds no shape
 that holds the recall, each photo counts as asked about alone: one image, and found. Recall is
-against asking alone. With --folder, answers that profiles paid for are kept there, for the same
---port.
+against asking alone. All of that twice: without a companion, and with nanodet_m_320 as companion,
+which gives each photo its prior and is free. Photos wait for full canvases, up to five seconds: a
+companion on a busy machine is slow. With --folder, answers that profiles paid for are kept there,
+for the same --port.
 
 python benchmarks/moderation.py [--shared ../shared] [--animals] [--recall 0.99 --recall 0.95]
-[--rate 0.02 ...]
+[--rate 0.02 ...] [--companion nanodet ...]
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +46,7 @@ SETS = ("voc-dev", "coco-dev", "voc-animals")
 CHOSEN = "voc-animals"
 RATES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 RECALLS = (0.99, 0.95)
+COMPANIONS = ("", "nanodet")
 CLIENTS = 64
 LEAST_PHOTOS, MOST_PHOTOS = 800, 1_800
 """Of each half at each rate: enough that it is no matter of a few canvases, and of the small rates
@@ -88,7 +91,7 @@ def ask(url: str, photos: Sequence[Photo], clients: int) -> list[bool]:
         aws_access_key_id="AK",
         aws_secret_access_key="SK",
         config=Config(
-            max_pool_connections=clients, read_timeout=120, retries={"total_max_attempts": 1}
+            max_pool_connections=clients, read_timeout=300, retries={"total_max_attempts": 1}
         ),
     )
 
@@ -116,9 +119,15 @@ class Bench:
     flagged alone."""
 
     def __init__(
-        self, upstream: str, folder: Path, photos: Sequence[Photo], *, animals: bool
+        self,
+        upstream: str,
+        folder: Path,
+        photos: Sequence[Photo],
+        *,
+        models: Path,
+        animals: bool,
     ) -> None:
-        self.upstream, self.folder = upstream, folder
+        self.upstream, self.folder, self.models = upstream, folder, models
         self.imgrid = str(Path(sys.executable).parent / "imgrid")
         alone = ask(upstream, photos, 4)
         rng = random.Random(7)
@@ -133,7 +142,7 @@ class Bench:
             for half in (0, 1):
                 self.halves[half][not kind].extend(of_kind[half::2])
 
-    def config(self, route: dict[str, Any]) -> tuple[Path, str]:
+    def config(self, route: dict[str, Any], companion: str) -> tuple[Path, str]:
         listen = f"127.0.0.1:{free_port()}"
         provider = {
             "kind": "rekognition",
@@ -142,19 +151,26 @@ class Bench:
             "access_key": "any",
             "secret_key": "any",
         }
+        nanodet = {
+            "kind": "onnx",
+            "model": str(self.models / "nanodet_m_320.onnx"),
+            "labels": str(self.models / "coco80.txt"),
+        }
         keys = [{"dialect": "rekognition", "access_key": "AK", "secret_key": "SK"}]
         file = self.folder / "imgrid.yaml"
         file.write_text(
             yaml.safe_dump(
                 {
                     "listen": listen,
-                    "providers": {"aws": provider},
+                    "providers": {"aws": provider, "nanodet": nanodet},
                     "routes": [
                         {
                             "task": "moderation",
                             "provider": "aws",
                             "watch": {"share": 0},
-                            "max_wait_ms": 400,
+                            "max_wait_ms": 5_000,
+                            "deadline_ms": 300_000,
+                            **({"companion": companion} if companion else {}),
                             **route,
                         }
                     ],
@@ -164,7 +180,7 @@ class Bench:
         )
         return file, f"http://{listen}"
 
-    def profile(self, half: int, recall: float) -> Path | None:
+    def profile(self, half: int, recall: float, companion: str) -> Path | None:
         """The cascade of one half; None where no shape holds the recall, which is told."""
         sample, out = self.folder / f"half-{half}", self.folder / f"profile-{half}"
         if not sample.exists():
@@ -176,7 +192,7 @@ class Bench:
                     )
         for old in out.glob("cascade*.json"):
             old.unlink()
-        file, _ = self.config({"stages": [{"shape": "1x1"}]})
+        file, _ = self.config({"stages": [{"shape": "1x1"}]}, companion)
         subprocess.run(
             [
                 self.imgrid,
@@ -195,15 +211,16 @@ class Bench:
             ],
             check=False,
         )
-        return next(iter(out.glob("cascade*.json")), None)
+        made = next(iter(out.glob("cascade*.json")), None)
+        return made and made.rename(self.folder / f"half-{half}-{recall}-{companion}.json")
 
     @contextmanager
-    def serving(self, cascade: Path) -> Iterator[str]:
-        file, url = self.config({"cascade": str(cascade)})
+    def serving(self, cascade: Path, companion: str) -> Iterator[str]:
+        file, url = self.config({"cascade": str(cascade)}, companion)
         with process(self.imgrid, "serve", "-c", str(file), ready=f"{url}/healthz"):
             yield url
 
-    def show(self, half: int, cascade: Path | None, rate: float) -> Shown:
+    def show(self, half: int, cascade: Path | None, rate: float, companion: str) -> Shown:
         """Traffic of one half at that rate, to a gateway that has just started."""
         rounds = list(self._rounds(half, rate))
         if cascade is None:
@@ -213,7 +230,7 @@ class Bench:
             )
             return Shown(photos, flagged, flagged, 0, photos)
         total = Shown()
-        with self.serving(cascade) as url:
+        with self.serving(cascade, companion) as url:
             for traffic in rounds:
                 bill(self.upstream, reset=True)
                 told = ask(url, [photo for photo, _ in traffic], CLIENTS)
@@ -239,11 +256,12 @@ class Bench:
             yield traffic
 
 
-def row(recall: float, rate: float, shown: Shown) -> list[str]:
+def row(recall: float, companion: str, rate: float, shown: Shown) -> list[str]:
     images = shown.billed / shown.photos
     found = f"{shown.found} of {shown.flagged}", f"{shown.found / shown.flagged:.3f}"
     return [
         f"{recall}",
+        companion or "none",
         f"{rate:.1%}",
         str(shown.photos),
         *found,
@@ -267,6 +285,9 @@ def main() -> None:
     parser.add_argument(
         "--rate", type=float, action="append", help=f"of flagged photos; {RATES} if none is given"
     )
+    parser.add_argument(
+        "--companion", action="append", choices=COMPANIONS, help="both if none is given"
+    )
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
@@ -289,7 +310,11 @@ def main() -> None:
         ),
     ):
         bench = Bench(
-            upstream, options.folder or Path(temporary), photos_in(shared), animals=options.animals
+            upstream,
+            options.folder or Path(temporary),
+            photos_in(shared),
+            models=shared / "models",
+            animals=options.animals,
         )
         for half, (flagged, others) in enumerate(bench.halves):
             console.print(
@@ -302,6 +327,7 @@ def main() -> None:
         )
         for column in (
             "recall aimed at",
+            "companion",
             "flagged",
             "photos",
             "found",
@@ -311,13 +337,16 @@ def main() -> None:
             "saved",
         ):
             made.add_column(column, justify="right")
-        for recall in options.recall or RECALLS:
-            learned = [bench.profile(half, recall) for half in (0, 1)]
+        for recall, companion in product(
+            options.recall or RECALLS, options.companion or COMPANIONS
+        ):
+            learned = [bench.profile(half, recall, companion) for half in (0, 1)]
             for rate in options.rate or RATES:
                 shown = Shown()
                 for half in (0, 1):
-                    shown = shown.plus(bench.show(half, learned[1 - half], rate))
-                made.add_row(*row(recall, rate, shown))
+                    shown = shown.plus(bench.show(half, learned[1 - half], rate, companion))
+                made.add_row(*row(recall, companion, rate, shown))
+                console.print(*row(recall, companion, rate, shown))
         console.print(made)
 
 

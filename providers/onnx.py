@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import Field
 
 from providers.base import Provider
-from providers.detection import Detection, Task
+from providers.detection import Detection
 from providers.engine import detector, foreign_exports
 from providers.engine.class_names import class_names_of, existing_file
 from providers.engine.detector import PictureInput, size_text
@@ -112,7 +112,8 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     runtime = import_package("onnxruntime", "onnx")
     try:
         network = _load(runtime, options, existing_file(folder, options.model, "model"))
-        foreign_exports.check_task(network.metadata)
+        if options.layout != "classifier":
+            foreign_exports.check_task(network.metadata)
         classes = class_names_of(options.labels, folder, options.model, network.metadata)
         reader = reader_of(
             options,
@@ -124,7 +125,7 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
     about = replace(
-        replace(about_of(name, options, frozenset({Task.OBJECTS})), wants="pixels"),
+        replace(about_of(name, options, detector.tasks_of(options)), wants="pixels"),
         vocabulary=vocabulary_of(options.vocabulary, classes.names),
     )
     return LocalProvider(about, OnnxDetector(network, reader), options.timeout_ms)

@@ -26,7 +26,7 @@ from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence
 from thresholds.made_with import MadeWith
 from thresholds.metrics.agreement import CONFIDENCE
-from thresholds.rules import always, clean
+from thresholds.rules import always, clean, risk
 from thresholds.rules.base import Rule, Verdict
 from thresholds.rules.registry import read
 from thresholds.shape import ALONE, Shape
@@ -103,6 +103,7 @@ class Cascade(BaseModel):
             raise ValueError("fusion is for a cascade whose merge is fuse")
         if self.groups:
             self._check_groups(self.groups)
+            self._check_priors()
         return self
 
     def _check_order(self) -> None:
@@ -144,6 +145,17 @@ class Cascade(BaseModel):
         if self.merge != "discard":
             raise ValueError("answers about groups are not fused; use discard")
 
+    def _check_priors(self) -> None:
+        """Rules that judge by a posterior have a prior."""
+        if self.risk is not None:
+            return
+        for index, stage in enumerate(self.stages):
+            if isinstance(stage.rule, clean.Rule) and stage.rule.posterior is not None:
+                raise ValueError(
+                    f"stages[{index}].rule.posterior needs the rule risk at the first stage, a "
+                    "companion's, which gives each photo its prior"
+                )
+
     @property
     def groups(self) -> tuple[int, ...]:
         """The stages of group testing, at which photos are only cleared together; none where each
@@ -151,6 +163,12 @@ class Cascade(BaseModel):
         return tuple(
             index for index, stage in enumerate(self.stages) if isinstance(stage.rule, clean.Rule)
         )
+
+    @property
+    def risk(self) -> risk.Rule | None:
+        """The rule that gives each photo its prior in group testing; None without one."""
+        rule = self.stages[0].rule
+        return rule if isinstance(rule, risk.Rule) else None
 
     @property
     def positive(self) -> float | None:

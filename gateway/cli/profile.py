@@ -31,7 +31,6 @@ BOX_OPTIONS = (
     "truth",
     "reference",
     "cascade",
-    "companion",
     "floor",
     "factor",
     "deviations",
@@ -88,7 +87,7 @@ def profile(
         str,
         typer.Option(
             help="A local provider to ask about each photo alone as well; its answers join the "
-            "plans'."
+            "plans'. Of whole pictures they are each photo's prior."
         ),
     ] = "",
     floor: Annotated[
@@ -181,6 +180,7 @@ def profile(
                 rate,
                 positive,
                 _label_names(labels),
+                companion,
             )
             run_group_profile(
                 routing,

@@ -17,6 +17,7 @@ from gateway.quality.profile import ProfileOptions, ProfileResult
 from gateway.quality.profile_groups import GroupProfileOptions
 from gateway.wiring.routes import Routing
 from providers.prices import Price
+from thresholds.plan.certificate import Certificate
 from thresholds.plan.recall import positives_needed
 from thresholds.plan.sample_size import photos_for_promise
 from thresholds.shape import ALONE, Shape
@@ -97,10 +98,24 @@ def run_group_profile(
             f"[yellow]a recall of {best.threshold.promised:.3f} is promised, for {count} photos "
             f"are flagged alone; {options.recall:g} takes {least} of them, {least - count} more[/]"
         )
+    console.print(certificate_text(result.certificate, options.recall))
     file = result.write_cascade()
     images = f"{best.images(options.rate):.2f} images a photo"
     console.print(f"expected: {images} at {options.rate:.1%} flagged photos")
     print_cascade(file, console)
+
+
+def certificate_text(certificate: Certificate, target: float) -> str:
+    """What the flagged photos of a sample certify, and how many certify the target."""
+    level = f"{1 - certificate.delta:.0%}"
+    start = (
+        f"{certificate.found} of {certificate.photos} flagged photos are found by plans made "
+        f"without them: a recall of {certificate.recall:.3f} is certified, with {level} confidence"
+    )
+    if certificate.recall >= target:
+        return start
+    more = certificate.photos_needed(target) - certificate.photos
+    return f"{start}; {more:,} more flagged photos would certify {target:g}, if all are found"
 
 
 def default_cascade(shapes: Sequence[Shape]) -> list[Shape]:

@@ -53,22 +53,23 @@ def probe_table(probe: Probe) -> Table:
 
 def groups_table(result: GroupProfileResult) -> Table:
     """A row a first shape, with images a photo at several shares of positive photos, in full
-    groups. It fits 80 columns."""
+    groups. A score below `clear` clears a photo or, with a companion, such a probability does;
+    `alone` are the clean photos that are asked about alone at once. It fits 80 columns."""
     answers, recall = result.answers, result.options.recall
     title = (
         f"{len(answers.positives)} of {answers.count} photos are flagged alone; "
         f"recall of {recall:g} is sought"
     )
-    table = Table(title=title, box=SIMPLE_HEAD)
-    rates = [f"{rate:.1%}" for rate in RATES]
-    for column in ("first", "threshold", "recall", "promised", "false", *rates):
+    table = Table(title=title, box=SIMPLE_HEAD, collapse_padding=True)
+    rates = [f"{100 * rate:g}%" for rate in RATES]
+    for column in ("first", "clear", "alone", "recall", "promised", "false", *rates):
         table.add_column(column, justify="right", no_wrap=True)
     able = {cascade.first: cascade for cascade in result.cascades}
     for shape in sorted(result.options.shapes, key=lambda shape: shape.cells):
         if shape in able:
             table.add_row(*_cells(shape, able[shape]))
         elif shape != ALONE:
-            table.add_row(str(shape), "not seen", *[""] * (3 + len(RATES)))
+            table.add_row(str(shape), "not seen", *[""] * (4 + len(RATES)))
     return table
 
 
@@ -76,7 +77,8 @@ def _cells(shape: Shape, cascade: RecallCascade) -> list[str]:
     threshold = cascade.threshold
     return [
         str(shape),
-        f"{threshold.value:.4f}",
+        f"{threshold.value:.2g}",
+        f"{cascade.alone_negatives:.0%}",
         f"{threshold.recall:.3f}",
         f"{threshold.promised:.3f}",
         f"{cascade.false_flags:.1%}",

@@ -175,13 +175,16 @@ class CascadeStep:
 
     def _bounded(self, verdict: Verdict, view: EntryView, stage: int) -> Verdict:
         """The verdict within the stages that there are and the time that is left, on a photo with
-        its steps so far."""
+        its steps so far. Before groups there is no answer yet that a photo could end with."""
         last_stage = len(view.cascade.stages) - 1
         if stage == last_stage:
             return Verdict(0, "last stage")
         skip, reason = verdict
         next_stage = min(stage + skip, last_stage)
-        if skip and not self._has_time(self.lanes.at_stage(view.entry, next_stage, self.clock())):
+        may_end = skip > 0 and not view.cascade.groups
+        if may_end and not self._has_time(
+            self.lanes.at_stage(view.entry, next_stage, self.clock())
+        ):
             self.settler.events.tell(StageSkipped(view.entry))
             return Verdict(0, f"no time to ask again: {reason}")
         return Verdict(next_stage - stage, reason)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.core.events import Event, Events, GroupsChanged, Settled
-from gateway.core.model import Route, concerning
+from gateway.core.model import BufferEntry, Route, concerning
 from providers.detection import Detection
 from thresholds.cascade import Cascade
 from thresholds.group_testing import Choice, FlagRate, group_choice, prior_flag_rate
@@ -29,7 +29,7 @@ class GroupSizer:
         if isinstance(event, Settled) and (route := self._routes.get(event.entry.route)):
             entry, outcome = event.entry, event.outcome
             counts = outcome.error is None and not entry.watched and not outcome.is_cached
-            if counts and route.in_groups(entry.only_labels):
+            if counts and route.in_groups(entry.only_labels) and _is_for_groups(entry, route):
                 detections = concerning(outcome.detections, entry.only_labels)
                 flagged = _is_flagged(detections, route.cascade)
                 self._rates[route.name] = self._rates[route.name].add(flagged=flagged)
@@ -82,6 +82,12 @@ def coarsest_stage(route: Route, variant: str, only_labels: Sequence[str] = ()) 
     if cascade.groups and route.in_groups(only_labels):
         return cascade.groups[0]
     return len(cascade.stages) - 1
+
+
+def _is_for_groups(entry: BufferEntry, route: Route) -> bool:
+    """Whether no companion sent the photo past the groups: those have a rate of their own."""
+    groups = route.variant(entry.variant).groups
+    return not groups or entry.stage in groups
 
 
 def _is_near(rate: float, last_rate: float) -> bool:

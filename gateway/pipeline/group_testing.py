@@ -85,7 +85,7 @@ class GroupTester:
         still in the hand."""
         hand = {entry.photo.id: entry for entry in entries}
         try:
-            await self._halve(lane, hand, in_order(entries), is_flagged=False)
+            await self._halve(lane, hand, in_order(entries, self.routes), is_flagged=False)
         except Abandoned:  # withdrawn, or lost to another replica
             self.settler.drop_tiles(hand)
         except PictureRefused as error:

@@ -8,7 +8,7 @@ from math import inf
 from gateway.core.layout import Rect
 from gateway.core.model import Entry, Size, concerning
 from gateway.grid.layout import fitted_size
-from gateway.pipeline.entry_view import facts_of
+from gateway.pipeline.entry_view import Routes, facts_of, view_of
 from providers.detection import Detection
 from thresholds.cascade import Cascade
 from thresholds.fusion.looks import Evidence, Look
@@ -18,18 +18,18 @@ from thresholds.shape import Shape
 TOO_SMALL = Verdict(1, "shown smaller than any threshold is for")
 
 
-def in_order(entries: Sequence[Entry]) -> list[Entry]:
+def in_order(entries: Sequence[Entry], routes: Routes) -> list[Entry]:
     """The photos of a group in the order in which they are asked about.
 
     First those that were put back before, the oldest first: the first photo of a group is always
-    settled, so none is put back for ever. Then those with the highest companion's score. Among
+    settled, so none is put back for ever. Then those of the highest risk, by the companion. Among
     equals, photos of one orientation stay together, because a half of them is shown larger.
     """
 
     def sort_key(entry: Entry) -> tuple[float, float, bool]:
         was_put_back = any(not step.free for step in entry.steps)
         waits_since = entry.accepted_at if was_put_back else inf
-        return waits_since, -_companion_score(entry), entry.photo.size.portrait
+        return waits_since, -_risk(entry, routes), entry.photo.size.portrait
 
     return sorted(entries, key=sort_key)
 
@@ -55,11 +55,23 @@ def group_verdict(
     """The verdict of a stage for groups on the detections that concern the photo."""
     stage = cascade.stages[stage_index]
     look = Look(stage.shape, concerning(detections, entry.only_labels), stage.provider or "")
-    return stage.rule.judge(Evidence(facts_of(entry.photo), (look,)))
+    prior = prior_of(cascade, entry)
+    return stage.rule.judge(Evidence(facts_of(entry.photo), (look,), prior=prior))
 
 
-def _companion_score(entry: Entry) -> float:
-    """The companion's highest score among the labels that concern the photo."""
+def prior_of(cascade: Cascade, entry: Entry) -> float | None:
+    """The log-odds that the photo is flagged, by the companion's answer about it. None where the
+    cascade knows none, or the companion did not answer."""
+    answers = [step.detections for step in entry.steps if step.free]
+    return cascade.risk.prior(answers[0]) if cascade.risk is not None and answers else None
+
+
+def _risk(entry: Entry, routes: Routes) -> float:
+    """The photo's prior or, where there is none, the companion's highest score among the labels
+    that concern the photo."""
+    prior = prior_of(view_of(entry, routes).cascade, entry)
+    if prior is not None:
+        return prior
     scores = [0.0]
     for step in entry.steps:
         if step.free:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from gateway.quality.collect.answer_store import AnswerStore
 from gateway.quality.collect.questions import CanvasQuestion
 from providers.detection import Detection
 from thresholds.fusion.arrays import Floats
+from thresholds.plan.group_sample import EmptyCanvases
 from thresholds.shape import ALONE, Shape
 
 
@@ -114,6 +115,15 @@ def _oriented(
     return sorted(key for key in keys if photos[key].size.portrait == portrait)
 
 
+class CanvasScores(NamedTuple):
+    """The positive photos that have a score at every shape and grouping; by shape, the scores of
+    canvases with one of them, (positives, groupings); and the canvases without, by shape."""
+
+    photos: Sequence[str]
+    positives: Mapping[Shape, Floats]
+    empty: Mapping[Shape, EmptyCanvases]
+
+
 def canvas_scores(
     canvases: Sequence[GroupCanvas],
     answers: PhotoAnswers,
@@ -122,48 +132,94 @@ def canvas_scores(
     shapes: Sequence[Shape],
     groupings: int,
     labels: Sequence[str],
-) -> tuple[Mapping[Shape, Floats], Mapping[Shape, Floats]]:
-    """By shape, the scores of canvases with a positive photo, (positives, groupings), and of those
-    without one, (canvases,).
+) -> CanvasScores:
+    """The scores of the canvases.
 
     A photo that is positive for several labels counts with the lowest of their scores. A positive
     photo is left out where one of its canvases was refused.
     """
+    grids = [shape for shape in shapes if shape != ALONE]
     scores: dict[tuple[str, Shape, int], float] = {}
-    negatives: dict[Shape, list[float]] = defaultdict(list)
+    empty: dict[Shape, list[tuple[CanvasQuestion, float]]] = {shape: [] for shape in grids}
     for canvas in canvases:
         detections = store.get(canvas.question)
         if detections is None:
             continue
         shape, photo = canvas.question.shape, canvas.positive
+        asked = answers.positives[photo] if photo else labels or ("",)
+        of_labels = [_canvas_score(detections, label) for label in asked]
         if photo:
-            scores[photo, shape, canvas.grouping] = min(
-                _canvas_score(detections, label) for label in answers.positives[photo]
-            )
+            scores[photo, shape, canvas.grouping] = min(of_labels)
         else:
-            negatives[shape].append(
-                max(_canvas_score(detections, label) for label in labels or ("",))
-            )
-    grids = [shape for shape in shapes if shape != ALONE]
-    positives = _tables(scores, sorted(answers.positives), grids, groupings)
-    return positives, {shape: np.array(negatives[shape]) for shape in grids}
+            empty[shape].append((canvas.question, max(of_labels)))
+    return _as_arrays(scores, empty, answers, groupings)
 
 
-def _tables(
+def _as_arrays(
+    scores: Mapping[tuple[str, Shape, int], float],
+    empty: Mapping[Shape, Sequence[tuple[CanvasQuestion, float]]],
+    answers: PhotoAnswers,
+    groupings: int,
+) -> CanvasScores:
+    photos = _complete(scores, sorted(answers.positives), list(empty), groupings)
+    positives, negatives = {}, {}
+    for shape, scored in empty.items():
+        positives[shape] = _table(scores, photos, shape, groupings)
+        negatives[shape] = _empty_canvases(scored, answers.negatives, shape)
+    return CanvasScores(photos, positives, negatives)
+
+
+def _complete(
     scores: Mapping[tuple[str, Shape, int], float],
     photos: Sequence[str],
     shapes: Sequence[Shape],
     groupings: int,
-) -> dict[Shape, Floats]:
-    """By shape, the scores of the photos that have one at every shape and grouping, (photos,
-    groupings)."""
-    rows: dict[Shape, list[list[float]]] = {shape: [] for shape in shapes}
+) -> list[str]:
+    """The photos that have a score at every shape and grouping."""
+    complete = []
     for photo in photos:
         keys = [(photo, shape, grouping) for shape in shapes for grouping in range(groupings)]
         if all(key in scores for key in keys):
-            for shape in shapes:
-                rows[shape].append([scores[photo, shape, number] for number in range(groupings)])
-    return {shape: np.array(table).reshape(-1, groupings) for shape, table in rows.items()}
+            complete.append(photo)
+    return complete
+
+
+def _table(
+    scores: Mapping[tuple[str, Shape, int], float],
+    photos: Sequence[str],
+    shape: Shape,
+    groupings: int,
+) -> Floats:
+    """The scores of the photos at a shape, (photos, groupings)."""
+    table = np.zeros((len(photos), groupings))
+    for row, column in np.ndindex(*table.shape):
+        table[row, column] = scores[photos[row], shape, column]
+    return table
+
+
+def _empty_canvases(
+    scored: Sequence[tuple[CanvasQuestion, float]], negatives: Sequence[str], shape: Shape
+) -> EmptyCanvases:
+    """Canvases of negatives, with the numbers of those."""
+    numbers = {key: number for number, key in enumerate(negatives)}
+    photos = np.zeros((len(scored), shape.cells), np.int64)
+    for row, (question, _) in enumerate(scored):
+        photos[row] = [numbers[key] for key in question.photos]
+    return EmptyCanvases(photos, np.array([score for _, score in scored]))
+
+
+def companion_scores(
+    photos: Sequence[str], answers: Mapping[str, Sequence[Detection]], labels: Sequence[str]
+) -> Floats:
+    """The companion's highest score of each label on each photo, (photos, labels); 0 where it did
+    not answer."""
+    columns = {label: column for column, label in enumerate(labels)}
+    table = np.zeros((len(photos), len(labels)))
+    for row, photo in enumerate(photos):
+        for detection in answers.get(photo, ()):
+            column = columns[detection.label]
+            table[row, column] = max(table[row, column], detection.score)
+    return table
 
 
 def _canvas_score(detections: Sequence[Detection], label: str) -> float:

@@ -17,6 +17,7 @@ from gateway.quality.collect.answer_store import (
     answers_by_shape,
     detections_alone,
 )
+from gateway.quality.collect.companion import companion_purchase
 from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.collect.purchase import Purchase, buy
@@ -129,8 +130,9 @@ def run(
         main = _main_purchase(routing, route, options, batches, folder=folder)
         companions = {}
         if companion:
-            companions[companion] = _companion_purchase(
-                routing, route, companion, batches, folder=folder
+            alone = questions_by_batch(batches, [ALONE], 1)
+            companions[companion] = companion_purchase(
+                routing, route, companion, alone, folder=folder
             )
         buy_reference = not photos.known if options.reference is None else options.reference
         references = reference.purchases(routing, route, sizes, folder, wanted=buy_reference)
@@ -182,35 +184,6 @@ def _main_purchase(
         questions_by_batch(batches, shapes, options.groupings),
         AnswerStore(folder, origin),
         border,
-        task=route.task,
-    )
-
-
-def _companion_purchase(
-    routing: Routing,
-    route: Route,
-    name: str,
-    batches: Sequence[Mapping[str, Size]],
-    *,
-    folder: Path,
-) -> Purchase:
-    """Every photo alone, asked of the companion; the answers are in a folder below.
-
-    Raises ConfigError where there is no such provider, or it does not serve the task.
-    """
-    if name not in routing.providers:
-        raise ConfigError(
-            f"--companion: there is no provider {name!r}; there are {', '.join(routing.providers)}"
-        )
-    provider = routing.providers[name]
-    if route.task not in provider.about.tasks:
-        raise ConfigError(f"--companion: provider {name} does not serve {route.task}")
-    origin = provenance(routing.settings, routing.file, name, route.task)
-    return Purchase(
-        provider,
-        questions_by_batch(batches, [ALONE], 1),
-        AnswerStore(folder / f"companion-{name}", origin),
-        purpose=" as companion",
         task=route.task,
     )
 

@@ -3,27 +3,48 @@ photos alone show."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from gateway.config.errors import ConfigError
 from gateway.core.model import Route
 from gateway.quality.collect.answer_store import AnswerStore
+from gateway.quality.collect.companion import companion_purchase
 from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.collect.purchase import Purchase, buy
-from gateway.quality.collect.questions import CanvasQuestion, questions
-from gateway.quality.group_canvases import PhotoAnswers, canvas_scores, group_canvases
+from gateway.quality.collect.questions import questions
+from gateway.quality.group_canvases import (
+    CanvasScores,
+    PhotoAnswers,
+    canvas_scores,
+    companion_scores,
+    group_canvases,
+    score,
+)
 from gateway.quality.progress import Progress
 from gateway.quality.quote import Confirm
 from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
-from providers.detection import Task
+from providers.detection import Detection, Task
 from thresholds import cascade as cascades
 from thresholds.cascade import Border
+from thresholds.fusion.arrays import Bools
 from thresholds.group_testing import MAX_IMAGES
 from thresholds.made_with import made_with_in
-from thresholds.plan.recall import MIN_POSITIVES, RecallCascade, positives_needed, recall_cascades
+from thresholds.plan.certificate import Certificate, cross_validated
+from thresholds.plan.group_sample import GroupSample, found_by
+from thresholds.plan.recall import (
+    MIN_POSITIVES,
+    RecallCascade,
+    RecallGoal,
+    cheapest,
+    positives_needed,
+    recall_cascades,
+)
+from thresholds.plan.risk import risk_cascades
 from thresholds.shape import ALONE, Shape
 
 
@@ -33,6 +54,7 @@ class GroupProfileOptions:
 
     `rate` is the share of positive photos to expect in traffic. A photo is positive from the score
     `positive` on, alone. `labels` are those that clients of a labels route will ask about.
+    `companion` names a provider whose answer about each photo alone is the photo's prior.
     """
 
     shapes: Sequence[Shape]
@@ -41,15 +63,22 @@ class GroupProfileOptions:
     rate: float
     positive: float = 0.5
     labels: tuple[str, ...] = ()
+    companion: str = ""
+
+    @property
+    def goal(self) -> RecallGoal:
+        """The recall to keep."""
+        return RecallGoal(self.recall, self.positive, self.rate)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupProfileResult:
     """The cascades that hold the recall, at most one for each first shape, and the photos' answers
-    alone."""
+    alone. `certificate` is what the positives certify of the cheapest cascade."""
 
     options: GroupProfileOptions
     answers: PhotoAnswers
+    certificate: Certificate
     cascades: Sequence[RecallCascade]
     border: Border
     folder: Path
@@ -58,7 +87,7 @@ class GroupProfileResult:
     def best(self) -> RecallCascade:
         """The cascade of the fewest images. Raises ConfigError where none saves anything."""
         recall, rate = self.options.recall, self.options.rate
-        best = min(self.cascades, key=lambda cascade: cascade.images(rate), default=None)
+        best = cheapest(self.cascades, rate)
         if best is None or best.images(rate) > MAX_IMAGES:
             reason = (
                 "no shape shows all that photos alone do"
@@ -92,9 +121,9 @@ def run(
 ) -> GroupProfileResult:
     """The profile of a route, with its answers in `folder`.
 
-    Buys answers about each photo alone, then about groups with one positive photo each and groups
-    without; each of the two has its own quote. Raises QuoteDeclined where a price is not agreed to,
-    ConfigError for anything else.
+    Buys answers about each photo alone, also of the companion, then about groups with one positive
+    photo each and groups without; each of the two has its own quote. Raises QuoteDeclined where a
+    price is not agreed to, ConfigError for anything else.
     """
     check_options(route, options)
     border, provider = route.cascade.border, routing.providers[route.provider]
@@ -106,10 +135,9 @@ def run(
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from None
 
-    def ask(canvases: Sequence[CanvasQuestion], purpose: str) -> None:
-        purchase = Purchase(provider, canvases, store, border, purpose, route.task)
+    def ask(*purchases: Purchase) -> None:
         buy(
-            [purchase],
+            purchases,
             photos.photos,
             threads=routing.settings.threads,
             confirm=confirm,
@@ -117,12 +145,17 @@ def run(
         )
 
     alone = questions(photos.sizes, [ALONE], 1)
-    ask(alone, ", each photo alone")
+    companion = options.companion or route.companion
+    purchases = [Purchase(provider, alone, store, border, ", each photo alone", route.task)]
+    if companion:
+        purchases.append(companion_purchase(routing, route, companion, alone, folder=folder))
+    ask(*purchases)
     answers = PhotoAnswers.of(alone, store, labels=options.labels, positive=options.positive)
     _check_answers(answers, options)
     canvases = group_canvases(photos.photos, answers, options.shapes, options.groupings)
-    ask([canvas.question for canvas in canvases], " in groups")
-    positives, negatives = canvas_scores(
+    asked = [canvas.question for canvas in canvases]
+    ask(Purchase(provider, asked, store, border, " in groups", route.task))
+    scores = canvas_scores(
         canvases,
         answers,
         store,
@@ -130,14 +163,44 @@ def run(
         groupings=options.groupings,
         labels=options.labels,
     )
-    able = recall_cascades(
-        positives,
-        negatives,
-        target=options.recall,
-        positive=options.positive,
-        rate=options.rate,
+    sample = _sample(scores, answers, *[purchase.by_photo for purchase in purchases])
+    able = _cascades(sample, options.goal, companion)
+
+    def found_outside(held_out: Bools) -> Bools | None:
+        cascades = _cascades(sample.of_positives(~held_out), options.goal, companion)
+        best = cheapest(cascades, options.rate)
+        return None if best is None else found_by(best.cascade, sample.of_positives(held_out))
+
+    certificate = cross_validated(sample.count, found_outside)
+    return GroupProfileResult(options, answers, certificate, able, border, folder)
+
+
+def _cascades(sample: GroupSample, goal: RecallGoal, companion: str) -> list[RecallCascade]:
+    """The cascades that hold the recall, with the companion's priors where there is one."""
+    if companion:
+        return risk_cascades(sample, goal, companion)
+    negatives = {shape: canvases.scores for shape, canvases in sample.empty.items()}
+    return recall_cascades(sample.scores, negatives, goal)
+
+
+def _sample(
+    scores: CanvasScores,
+    answers: PhotoAnswers,
+    alone: Mapping[str, Sequence[Detection]],
+    companion: Mapping[str, Sequence[Detection]] | None = None,
+) -> GroupSample:
+    """The scores as a sample, with the answers about each photo alone of the provider and of a
+    companion."""
+    seen = companion or {}
+    labels = sorted({detection.label for found in seen.values() for detection in found})
+    return GroupSample(
+        scores.positives,
+        scores.empty,
+        np.array([score(alone[photo], "") for photo in answers.negatives]),
+        companion_scores(scores.photos, seen, labels),
+        companion_scores(answers.negatives, seen, labels),
+        tuple(labels),
     )
-    return GroupProfileResult(options, answers, able, border, folder)
 
 
 def check_options(route: Route, options: GroupProfileOptions) -> None:

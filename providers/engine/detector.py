@@ -9,18 +9,37 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from providers.detection import BOXED, WHOLE, Detection, Task
 from providers.engine.preprocess import Floats
 from providers.engine.vocabulary import VocabularyOption
 from providers.errors import Misconfigured
 from providers.options import Canvas, CanvasSize
 from providers.options import Options as ProviderOptions
 
+TASKS = frozenset({Task.OBJECTS, Task.LABELS, Task.MODERATION})
+"""The tasks of a detection network. Of a whole picture it says the same: the classes it detects."""
 CELL_PX = 32
 """The coarsest stride: an input's sides are multiples of it."""
 MASK, SIZES = "pixel_mask", "orig_target_sizes"
 """The further inputs that are known: DETR's mask of what is picture, and the size in pixels that a
 network with its own post-processing scales boxes to."""
 INPUT_FORMS = "(n, 3, height, width) or (n, height, width, 3), n being 1 or any number"
+
+
+def tasks_of(options: NetworkOptions) -> frozenset[Task]:
+    """The tasks of a network: one that has no boxes detects no objects."""
+    return TASKS - {Task.OBJECTS} if options.layout == "classifier" else TASKS
+
+
+def answer_of(task: Task, detections: Sequence[Detection]) -> Sequence[Detection]:
+    """The answer to a task: the detections or, about a whole picture, its classes, each with the
+    highest score."""
+    if task in BOXED:
+        return detections
+    scores: dict[str, float] = {}
+    for detection in detections:
+        scores[detection.label] = max(detection.score, scores.get(detection.label, 0.0))
+    return [Detection(label, score, WHOLE) for label, score in scores.items()]
 
 
 class NetworkOptions(ProviderOptions):
@@ -37,16 +56,18 @@ class NetworkOptions(ProviderOptions):
         "rtdetr",
         "dfine",
         "rfdetr",
-    ] = Field("auto", description="auto: told by the outputs")
+        "classifier",
+    ] = Field("auto", description="auto: told by the outputs, but for a classifier's")
     activation: Literal["auto", "softmax", "sigmoid"] = Field(
         "auto",
-        description="detr only; auto: softmax where the network has one class more than labels, "
-        "else sigmoid",
+        description="detr and classifier only; auto: softmax for a classifier's logits, and for a "
+        "detr where the network has one class more than labels, else sigmoid",
     )
-    normalise: Literal["auto", "imagenet", "unit"] = Field(
+    normalise: Literal["auto", "imagenet", "unit", "caffe"] = Field(
         "auto",
-        description="detr, dfine and rfdetr: ImageNet's mean and deviation, or 0..1; "
-        "auto: imagenet for rfdetr and with softmax, else unit",
+        description="detr, dfine, rfdetr and classifier: ImageNet's mean and deviation, 0..1, or "
+        "BGR less ImageNet's mean; auto: imagenet for rfdetr, classifier and with softmax, else "
+        "unit",
     )
     input_size: CanvasSize | None = Field(
         None,

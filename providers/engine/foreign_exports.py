@@ -113,6 +113,6 @@ BY_SHAPES: Sequence[tuple[Callable[[Outputs], bool], str]] = (
         "they are feature maps, as of a YOLO without its decoding; export it with its detection "
         "layer",
     ),
-    (_axes(2), "they look like a classifier's; give a detector"),
+    (_axes(2), "they look like a classifier's; set layout: classifier, for moderation and labels"),
 )
 """What exports that are not read look like, and what to say of each. The first that fits counts."""

@@ -117,6 +117,17 @@ def nanodet(scores: Floats, bins: Floats, size: Size, min_score: float) -> HeadO
     return _best_class(boxes_xyxy, scores, min_score)
 
 
+def classes(numbers: Floats, size: Size, min_score: float, *, softmax: bool | None) -> HeadOutput:
+    """All classes of a whole picture, from numbers (1, classes). They are logits of classes of
+    which one is true, or with `softmax` False of classes each on its own; None: probabilities."""
+    scores = numbers[0] if softmax is None else _softmax(numbers)[0]
+    if softmax is False:
+        scores = sigmoid(numbers[0])
+    class_ids = np.flatnonzero(scores >= min_score)
+    boxes = np.tile(np.array([[0.0, 0.0, *size]], np.float32), (len(class_ids), 1))
+    return HeadOutput(boxes, scores[class_ids], class_ids)
+
+
 def detr_softmax(logits: Floats, cxcywh: Floats, size: Size, min_score: float) -> HeadOutput:
     """Detections from logits (queries, classes + 1), the last for "no object", and boxes
     (queries, 4) as fractions.

@@ -12,6 +12,7 @@ outputs, and by the numbers in them for a grey picture.
 | rtdetr | (n, queries, 4 + classes), or 6: RT-DETR by Ultralytics | RGB 0..1, stretched |
 | dfine | `labels`, `boxes`, `scores`: D-FINE, and RT-DETR's own export | RGB 0..1, stretched |
 | rfdetr | `dets`, `labels`: RF-DETR | RGB by ImageNet's mean, stretched |
+| classifier | (n, classes); only where it is set | RGB by ImageNet's mean, stretched |
 """
 
 from __future__ import annotations
@@ -28,7 +29,16 @@ from providers.errors import Misconfigured
 from providers.options import Canvas
 
 Layout = Literal[
-    "yolox", "yolov5", "yolov8", "end2end", "nanodet", "detr", "rtdetr", "dfine", "rfdetr"
+    "yolox",
+    "yolov5",
+    "yolov8",
+    "end2end",
+    "nanodet",
+    "detr",
+    "rtdetr",
+    "dfine",
+    "rfdetr",
+    "classifier",
 ]
 Activation = Literal["softmax", "sigmoid"]
 Outputs = Mapping[str, Any]
@@ -85,6 +95,8 @@ def form_of(layout: Layout, outputs: Outputs, size: Canvas) -> OutputForm:
     """The form of the outputs for a grey picture."""
     if layout == "dfine":
         return OutputForm(fractions=_are_fractions(_floats(outputs["boxes"][0])))
+    if layout == "classifier":
+        return OutputForm(logits=_are_logits(class_scores(outputs)))
     table = _table(outputs)
     if layout in ("detr", "nanodet", "rfdetr") or table is None:
         return OutputForm()
@@ -99,11 +111,24 @@ def rows_of(outputs: Outputs, form: OutputForm) -> Floats:
     return table.T if form.columns_first else table
 
 
+def class_scores(outputs: Outputs) -> Floats:
+    """The numbers (1, classes) of a classifier. Raises Misconfigured if there are none."""
+    table = next((array for array in outputs.values() if array.ndim == 2), None)
+    if table is None:
+        raise Misconfigured(
+            f"layout: classifier has an output of two axes; this model has {shapes_text(outputs)}"
+        )
+    return _floats(table[:1])
+
+
 def class_counts(layout: Layout, outputs: Outputs, size: Canvas) -> Mapping[Activation, int]:
     """The number of classes in the outputs by activation; empty if they do not tell. Raises
     Misconfigured if the outputs do not fit the layout."""
     if layout == "nanodet":
         return {"sigmoid": _nanodet_classes(outputs, size)}
+    if layout == "classifier":
+        count = int(class_scores(outputs).shape[1])
+        return {"softmax": count, "sigmoid": count}
     if layout in NAMED:
         if not outputs.keys() >= set(NAMED[layout]):
             raise Misconfigured(

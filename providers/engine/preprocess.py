@@ -28,6 +28,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 NANODET_MEAN = (103.53, 116.28, 123.675)
 NANODET_STD = (57.375, 57.12, 58.395)
 """ImageNet's again, as BGR of 0..255: the values in NanoDet's configurations."""
+CAFFE_MEAN = (104.0, 117.0, 123.0)
+"""The same as Caffe's models have it, such as open_nsfw: BGR, and no deviation."""
 
 
 class Preprocessing(NamedTuple):

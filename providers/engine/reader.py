@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,12 @@ UNIT_INPUT = Preprocessing("stretch")
 IMAGENET_INPUT = Preprocessing(
     "stretch", mean=preprocess.IMAGENET_MEAN, std=preprocess.IMAGENET_STD
 )
+NormaliseName = Literal["imagenet", "unit", "caffe"]
+NORMALISED: Mapping[NormaliseName, Preprocessing] = {
+    "imagenet": IMAGENET_INPUT,
+    "unit": UNIT_INPUT,
+    "caffe": Preprocessing("stretch", bgr=True, divisor=1.0, mean=preprocess.CAFFE_MEAN),
+}
 INPUTS: Mapping[Layout, Preprocessing] = {
     "yolox": Preprocessing("corner", bgr=True, divisor=1.0),
     "yolov5": CENTRED_INPUT,
@@ -115,6 +122,10 @@ class NetworkReader:
                 output = self._decode_queries(outputs)
             case "nanodet":
                 output = self._decode_nanodet(outputs)
+            case "classifier":
+                softmax = self.activation == "softmax" if self.form.logits else None
+                numbers = layouts.class_scores(outputs)
+                output = heads.classes(numbers, self.size, self.min_score, softmax=softmax)
             case "dfine":
                 class_ids, boxes, scores = _arrays(outputs, layouts.DFINE_OUTPUTS)
                 output = heads.chosen(self._pixels(boxes), scores, class_ids, self.min_score)
@@ -210,7 +221,7 @@ def _activation_of(
     exclude one. Raises Misconfigured if the labels fit none."""
     if not class_counts:
         return "sigmoid"
-    if layout == "detr" and options.activation != "auto":
+    if layout in ("detr", "classifier") and options.activation != "auto":
         class_counts = {options.activation: class_counts[options.activation]}
     for activation, count in class_counts.items():
         if count == len(classes.names):
@@ -230,10 +241,10 @@ def _activation_of(
 def _preprocessing_of(
     layout: Layout, options: NetworkOptions, activation: Activation
 ) -> Preprocessing:
-    """The preprocessing of a layout. By default RF-DETR and a DETR with a softmax take the input of
-    their ImageNet backbone, and RT-DETR and D-FINE plain fractions."""
+    """The preprocessing of a layout. By default RF-DETR, a DETR with a softmax and a classifier
+    take the input of their ImageNet backbone, and RT-DETR and D-FINE plain fractions."""
     if layout in INPUTS:
         return INPUTS[layout]
-    default = "imagenet" if layout == "rfdetr" or activation == "softmax" else "unit"
-    normalise = default if options.normalise == "auto" else options.normalise
-    return IMAGENET_INPUT if normalise == "imagenet" else UNIT_INPUT
+    is_imagenet = layout in ("rfdetr", "classifier") or activation == "softmax"
+    default: NormaliseName = "imagenet" if is_imagenet else "unit"
+    return NORMALISED[default if options.normalise == "auto" else options.normalise]

@@ -15,6 +15,7 @@ from PIL import Image
 from providers.base import About, Picture
 from providers.daemon_threads import DaemonThreads
 from providers.detection import Detection, Task
+from providers.engine.detector import answer_of
 from providers.engine.look import EndableDetector, RunningLook
 from providers.engine.preprocess import PADDING_RGB, padded_to_ratio
 from providers.errors import Misconfigured, NoAnswer, PictureRefused, ProviderError, Unavailable
@@ -71,7 +72,7 @@ class LocalProvider:
         call = self._threads.start(self._detect, picture, look)
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await asyncio.wrap_future(call.future)
+                return answer_of(task, await asyncio.wrap_future(call.future))
         except TimeoutError:
             raise NoAnswer(
                 f"{self._about.name} gave no answer within {self._timeout_s:g} s (timeout_ms)"

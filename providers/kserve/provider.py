@@ -90,7 +90,7 @@ class KServeProvider(HttpProvider):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = replace(
-            replace(about_of(name, options, frozenset({Task.OBJECTS})), wants="pixels"),
+            replace(about_of(name, options, detector.tasks_of(options)), wants="pixels"),
             vocabulary=vocabulary_of(options.vocabulary, classes.names),
         )
         super().__init__(
@@ -111,7 +111,7 @@ class KServeProvider(HttpProvider):
                 raise NoAnswer(
                     f"the outputs of {self._options.model} are of other shapes than before"
                 )
-            return model.reader.detections(outputs, image)
+            return detector.answer_of(task, model.reader.detections(outputs, image))
         except ValueError as error:
             self._model = None
             raise NoAnswer(f"an answer that cannot be read: {error}") from error

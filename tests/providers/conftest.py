@@ -186,8 +186,8 @@ TASKS: dict[str, tuple[Task, ...]] = {
         Task.MODERATION,
         Task.EXTRAS,
     ),
-    "kserve": (Task.OBJECTS,),
-    "onnx": (Task.OBJECTS,),
+    "kserve": (Task.OBJECTS, Task.LABELS, Task.MODERATION),
+    "onnx": (Task.OBJECTS, Task.LABELS, Task.MODERATION),
     "rekognition": (
         Task.OBJECTS,
         Task.PEOPLE,

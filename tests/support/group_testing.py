@@ -20,7 +20,8 @@ from providers.prices import Price
 from providers.shapes import shapes_on
 from tests.support.pipeline import NEVER_S, PipelineHarness, labels_of, run_pipeline
 from thresholds.cascade import Cascade, Stage
-from thresholds.rules.clean import Rule
+from thresholds.rules import risk
+from thresholds.rules.clean import Posterior, Rule
 from thresholds.shape import ALONE
 
 ANN, BOB = Tenant("ann", "shared"), Tenant("bob", "shared")
@@ -67,6 +68,20 @@ def group_cascade(
     )
 
 
+def risk_cascade(*shapes: str, alone: float = 0.5, clean: float = 0.01) -> Cascade:
+    """The same with a companion's stage first, whose score of `Unsafe` gives each photo its prior:
+    log-odds of -6 at 0 and of 6 at 1. A canvas's score counts as a probability of its own."""
+    posterior = Posterior(offset=0.0, slope=1.0, clean=clean)
+    rule = Rule(threshold=0.2, posterior=posterior, false_flags=0.0, rate=0.001)
+    first = Stage(
+        shape=ALONE,
+        provider="free",
+        rule=risk.Rule(intercept=-6.0, weights={"Unsafe": 12.0}, alone=alone, skip=len(shapes) + 1),
+    )
+    groups = [Stage(shape=shape, rule=rule) for shape in shapes]
+    return Cascade(stages=[first, *groups, Stage(shape=ALONE)])
+
+
 def moderation_route(*shapes: str, name: str = "moderation", **fields: object) -> Route:
     """A route of moderation, in groups of these shapes."""
     default = group_cascade(*(shapes or ("3x3", "2x2", "2x1")))
@@ -98,10 +113,15 @@ def block_photo(
 
 
 def run_groups(
-    provider: ScriptedProvider, route: Route | None = None, **options: Any
+    provider: ScriptedProvider,
+    route: Route | None = None,
+    *,
+    companion: ScriptedProvider | None = None,
+    **options: Any,
 ) -> AbstractAsyncContextManager[PipelineHarness]:
     """A pipeline with one route: of moderation, where none is given."""
-    return run_pipeline({"eye": provider, "free": eye()}, route or moderation_route(), **options)
+    providers = {"eye": provider, "free": companion or eye()}
+    return run_pipeline(providers, route or moderation_route(), **options)
 
 
 def labels(outcomes: Iterable[Outcome]) -> list[list[str]]:

@@ -28,6 +28,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "clean": {
         "kind": "clean",
         "threshold": 0.3,
+        "posterior": {"offset": 1.0, "slope": 0.8, "clean": 0.002},
         "labels": {"cat": 0.2},
         "false_flags": 0.03,
         "positive": 0.6,
@@ -43,6 +44,13 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         ],
     },
     "onward": {"kind": "onward"},
+    "risk": {
+        "kind": "risk",
+        "intercept": -4.0,
+        "weights": {"cat": 5.0, "dog": 0.5},
+        "alone": 0.1,
+        "skip": 3,
+    },
     "imgrid": {
         "kind": "imgrid",
         "area": {"mean": 0.25, "std": 0.1, "count": 40},

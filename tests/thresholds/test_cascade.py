@@ -323,6 +323,11 @@ def test_a_planned_cascade_loads_as_it_was(tmp_path: Path) -> None:
 CLEAN = clean.Rule(threshold=0.2, positive=0.6)
 
 
+BY_POSTERIOR = clean.Rule(
+    threshold=0.1, posterior=clean.Posterior(offset=0.0, slope=1.0, clean=0.01)
+)
+
+
 def group_cascade(*stages: tuple[Any, ...], **settings: Any) -> Cascade:
     """A cascade of stages that are given as shape, rule and provider; what is left out has its
     default."""
@@ -354,6 +359,12 @@ def test_a_cascade_knows_its_group_stages() -> None:
         ([("3x3", CLEAN), ("1x1", always.Rule(), "other")], {}, "of the same provider"),
         ([("1x1", CLEAN, "free"), ("1x1",)], {}, "of the same provider"),
         ([("3x3", CLEAN), ("1x1",)], {"merge": "fuse"}, "not fused"),
+        ([("3x3", BY_POSTERIOR), ("1x1",)], {}, r"stages\[0\].rule.posterior needs the rule risk"),
+        (
+            [("1x1", onward.Rule(), "free"), ("3x3", BY_POSTERIOR), ("1x1",)],
+            {},
+            r"stages\[1\].rule.posterior needs the rule risk",
+        ),
         (
             [("4x4", onward.Rule()), ("2x2", CLEAN), ("1x1",)],
             {},

@@ -18,7 +18,7 @@ from tests.support.detections import detection
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.fusion.trees import Trees
-from thresholds.rules import clean, gain
+from thresholds.rules import clean, gain, risk
 from thresholds.rules import registry as rules
 from thresholds.rules.base import ACCEPT, Verdict
 from thresholds.rules.imgrid import Rule, Spread
@@ -124,7 +124,7 @@ def test_no_verdict_skips_beyond_the_reach(
 def test_the_error_for_an_unknown_kind_lists_the_known() -> None:
     """The error for an unknown kind lists the known ones."""
     with pytest.raises(
-        ValueError, match="no rule kind 'magic'; known: always, clean, gain, imgrid, onward"
+        ValueError, match="no rule kind 'magic'; known: always, clean, gain, imgrid, onward, risk"
     ):
         rules.read({"kind": "magic"})
 
@@ -157,6 +157,66 @@ def test_onward_asks_the_next_stage_every_time(detections: list[Detection]) -> N
         == rule.stricter().judge(evidence_of(detections)).skip
         == 1
     )
+
+
+# -- risk
+
+RISK = risk.Rule(intercept=-4.0, weights={"cat": 6.0, "dog": 1.0}, alone=0.5, skip=3)
+
+
+def test_a_likely_photo_skips_the_groups() -> None:
+    """A photo whose probability of being flagged reaches `alone` is asked about alone, by the
+    highest score of each label that has a weight; any other goes into a group."""
+    likely = [detection("cat", 0.6), detection("cat", 0.3), detection("dog", 0.5)]
+    assert RISK.prior(likely) == pytest.approx(-4 + 6 * 0.6 + 0.5)
+    assert RISK.judge(evidence_of(likely)).skip == 3
+    assert RISK.judge(evidence_of([detection("cat", 0.6)])).skip == 1
+    assert RISK.judge(evidence_of([detection("owl", 1.0)])).skip == 1
+
+
+@given(detections=ANSWERS)
+def test_a_probability_of_one_sends_no_photo_alone(detections: list[Detection]) -> None:
+    """Where only certainty sends photos alone, all go into groups."""
+    rule = RISK.model_copy(update={"alone": 1.0})
+    assert rule.judge(evidence_of(detections)).skip == 1
+
+
+# -- clean, by a posterior
+
+POSTERIOR = clean.Rule(
+    threshold=0.3, posterior=clean.Posterior(offset=1.0, slope=1.0, clean=0.01), positive=0.5
+)
+
+
+def posterior_verdict(prior: float | None, *detections: Detection) -> bool:
+    """Whether the rule clears a photo with these prior log-odds."""
+    evidence = replace(evidence_of(detections), prior=prior)
+    return POSTERIOR.judge(evidence).accepted
+
+
+@pytest.mark.parametrize(
+    ("prior", "score", "clean"),
+    [(-7.0, 0.7, True), (-7.0, 0.9, False), (-4.0, 0.1, True), (-4.0, 0.3, False)],
+)
+def test_an_unlikely_photo_is_cleared_at_a_higher_score(
+    prior: float, score: float, clean: bool
+) -> None:
+    """A photo is cleared where the odds of its prior times the likelihood ratio of the canvas are
+    below those of the rule's probability: the likelier it is, the less its canvas may show."""
+    assert posterior_verdict(prior, detection("cat", score)) is clean
+
+
+def test_a_certain_canvas_clears_no_photo() -> None:
+    """A score of 1 and a grade above the lowest clear no photo, however unlikely it is."""
+    graded = replace(detection("cat", 0.25), details={"graded": True})
+    assert not posterior_verdict(-50.0, detection("cat", 1.0))
+    assert not posterior_verdict(-50.0, graded)
+
+
+def test_without_a_prior_the_threshold_judges() -> None:
+    """A photo that no companion saw is judged by the threshold."""
+    assert posterior_verdict(None, detection("cat", 0.29))
+    assert not posterior_verdict(None, detection("cat", 0.3))
 
 
 # -- gain

@@ -78,11 +78,13 @@ class Belief(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """A photo's facts and its looks, at least one, in order of time. The last is to be judged.
-    `belief` is present where the cascade has a fusion of its own."""
+    `belief` is present where the cascade has a fusion of its own, and `prior` where a companion saw
+    a photo before group testing: the log-odds that it is flagged, before any canvas."""
 
     facts: PhotoFacts
     looks: tuple[Look, ...]
     belief: Belief | None = None
+    prior: float | None = None
 
     @property
     def last_detections(self) -> Sequence[Detection]:

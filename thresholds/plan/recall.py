@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,15 +24,27 @@ MIN_POSITIVES = 20
 """Nothing is concluded from fewer."""
 THRESHOLD_STEPS = 10_000
 """Thresholds are rounded down to this fraction of one."""
+MIN_THRESHOLD = 1 / THRESHOLD_STEPS
+"""Any trace on a canvas reaches it."""
 
 Scores = Mapping[Shape, Floats]
 """By shape, the scores of canvases with one positive photo each: (positives, groupings)."""
 
 
+class RecallGoal(NamedTuple):
+    """The recall to keep, the score from which on a photo alone is positive, and the share of
+    positive photos to expect in traffic."""
+
+    target: float
+    positive: float
+    rate: float
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """A threshold for a sequence of shapes. `recall` is its recall on the sample, `promised` a
-    lower bound of the expected recall on photos outside the sample."""
+    """A threshold for a sequence of shapes, of scores or of posterior probabilities. `recall` is
+    that on the sample, `promised` a lower bound of the expected recall on photos outside the
+    sample."""
 
     value: float
     recall: float
@@ -73,13 +86,23 @@ def recall_threshold(scores: Scores, shapes: Sequence[Shape], target: float) -> 
     count, groupings = lowest.shape
     if count < MIN_POSITIVES:
         return None
-    allowed_loss = (1 - target) * (count + 1) - 1
-    index = int(max(allowed_loss, 0.0) * groupings + 1e-9)
+    index = int(allowed_misses(target, count) * groupings + 1e-9)
     value = math.floor(np.sort(lowest.ravel())[index] * THRESHOLD_STEPS) / THRESHOLD_STEPS
     if value <= 0:
         return None
-    promised = target if allowed_loss >= 0 else count / (count + 1)
-    return Threshold(value, float((lowest >= value).mean()), promised)
+    return Threshold(value, float((lowest >= value).mean()), promised_recall(target, count))
+
+
+def allowed_misses(target: float, count: int) -> float:
+    """How many positives of a sample may be missed, by conformal risk control; 0 where they are too
+    few for the target."""
+    return max((1 - target) * (count + 1) - 1, 0.0)
+
+
+def promised_recall(target: float, count: int) -> float:
+    """The expected recall on photos outside a sample of so many positives, of which no more than
+    `allowed_misses` are missed."""
+    return target if count >= positives_needed(target) else count / (count + 1)
 
 
 def positives_needed(target: float) -> int:
@@ -96,42 +119,50 @@ def false_flag_rate(scores: Floats, cells: int, threshold: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RecallCascade:
-    """A cascade for group testing that keeps the target, and its threshold."""
+    """A cascade for group testing that keeps the target, and its threshold. With a companion's
+    prior, also the shares of positives and negatives that are asked about alone at once."""
 
     cascade: Cascade
     threshold: Threshold
+    alone_positives: float = 0.0
+    alone_negatives: float = 0.0
 
     @property
     def first(self) -> Shape:
-        return self.cascade.stages[0].shape
+        return self.cascade.stages[self.cascade.groups[0]].shape
 
     @property
     def false_flags(self) -> float:
-        """The share of negative photos that flag a canvas of the first shape."""
-        rule = self.cascade.stages[0].rule
+        """The share of negative photos in groups that flag a canvas of the first shape."""
+        rule = self.cascade.stages[self.cascade.groups[0]].rule
         return rule.false_flags if isinstance(rule, Rule) else 0.0
 
     def images(self, prevalence: float) -> float:
         """Images a photo in full groups of the first shape, where this share of the photos is
         flagged alone."""
-        flag_rate = prevalence + (1 - prevalence) * self.false_flags
-        return images_per_photo(self.first.cells, flag_rate)
+        positives = prevalence * (1 - self.alone_positives)
+        negatives = (1 - prevalence) * (1 - self.alone_negatives)
+        grouped = positives + negatives
+        if not grouped:
+            return 1.0
+        flag_rate = (positives + negatives * self.false_flags) / grouped
+        return 1 - grouped + grouped * images_per_photo(self.first.cells, flag_rate)
+
+
+def cheapest(cascades: Sequence[RecallCascade], rate: float) -> RecallCascade | None:
+    """The cascade of the fewest images a photo; None of none."""
+    return min(cascades, key=lambda cascade: cascade.images(rate), default=None)
 
 
 def recall_cascades(
-    scores: Scores,
-    negatives: Mapping[Shape, Floats],
-    *,
-    target: float,
-    positive: float,
-    rate: float,
+    scores: Scores, negatives: Mapping[Shape, Floats], goal: RecallGoal
 ) -> list[RecallCascade]:
     """A cascade for each first shape that keeps the target. `negatives` are, by shape, the scores
     of canvases without a positive."""
     cascades = []
     for first in sorted(scores, key=lambda shape: -shape.cells):
         shapes = halving_shapes(first, tuple(scores))
-        threshold = recall_threshold(scores, shapes, target)
+        threshold = recall_threshold(scores, shapes, goal.target)
         if threshold is None:
             continue
         stages = []
@@ -139,8 +170,8 @@ def recall_cascades(
             false_flags = false_flag_rate(negatives[shape], shape.cells, threshold.value)
             rule = Rule(
                 threshold=threshold.value,
-                positive=positive,
-                rate=rate,
+                positive=goal.positive,
+                rate=goal.rate,
                 false_flags=round(false_flags, 4),
             )
             stages.append(Stage(shape=shape, rule=rule))

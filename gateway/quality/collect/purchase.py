@@ -17,7 +17,7 @@ from gateway.quality.errors import QuoteDeclined
 from gateway.quality.progress import Progress
 from gateway.quality.quote import Confirm, Quote, QuoteItem
 from providers.base import Provider
-from providers.detection import Task
+from providers.detection import Detection, Task
 from providers.errors import NoAnswer, ProviderError
 from thresholds.cascade import Border
 
@@ -52,6 +52,16 @@ class Purchase:
         missing, about = len(self.missing), self.provider.about
         price = about.price_of(self.task)
         return QuoteItem(about.name, missing, price, self.purpose, self.images - missing)
+
+    @property
+    def by_photo(self) -> dict[str, Sequence[Detection]]:
+        """Of questions about photos alone, the answers there are, by photo."""
+        found: dict[str, Sequence[Detection]] = {}
+        for question in self.questions:
+            detections = self.store.get(question)
+            if detections is not None:
+                found[question.photos[0]] = detections
+        return found
 
     def answers(self, sizes: Mapping[str, Size]) -> list[StoredAnswer]:
         """The answers there are, given the photos' sizes."""

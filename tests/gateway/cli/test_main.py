@@ -310,8 +310,8 @@ class TestProfile:
     [
         (
             "moderation",
-            ["--companion", "eye", "--probe"],
-            "--companion, --probe: of tasks with boxes",
+            ["--floor", "0.2", "--probe"],
+            "--floor, --probe: of tasks with boxes",
         ),
         ("moderation", ["--cascade", "2x2,1x1"], "--cascade: of tasks with boxes"),
         ("objects", ["--recall", "0.9"], "--recall: of moderation and labels"),

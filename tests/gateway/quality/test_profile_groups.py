@@ -3,6 +3,7 @@ cascades."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
 from providers.errors import PictureRefused
 from thresholds.cascade import Cascade, load
+from thresholds.plan.certificate import Certificate
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +36,9 @@ CONFIG = {
     "providers": {"eye": {"kind": "shapes", "canvas": "160x160"}},
     "routes": [{"task": "moderation", "provider": "eye", "stages": [{"shape": "1x1"}]}],
 }
+
+
+NET = about("net", task=Task.MODERATION, canvas_px=(160, 160))
 
 
 def magenta_label(picture: Picture, task: Task) -> Sequence[Detection]:
@@ -77,9 +82,11 @@ def eye() -> ScriptedProvider:
 class Bench:
     """A route whose groups are profiled, and the output of the command."""
 
-    def __init__(self, folder: Path, eye: ScriptedProvider, **changes: object) -> None:
+    def __init__(self, folder: Path, eye: ScriptedProvider, **companions: ScriptedProvider) -> None:
         self.folder, self.printed, self.out = folder, StringIO(), folder.parent / "profile"
-        self.routing: Routing = routing_of(folder.parent, CONFIG, {"eye": eye})
+        names = {name: {"kind": "shapes"} for name in companions}
+        config = {**CONFIG, "providers": {**CONFIG["providers"], **names}}
+        self.routing: Routing = routing_of(folder.parent, config, {"eye": eye, **companions})
         self.defaults = {
             "shapes": parse_shapes("3x3,2x2,2x1"),
             "groupings": 2,
@@ -130,6 +137,47 @@ def test_it_asks_alone_then_in_groups(folder: Path, eye: ScriptedProvider) -> No
         .positive
         == 0.5
     )
+
+
+def test_a_companion_gives_the_priors(folder: Path, eye: ScriptedProvider) -> None:
+    """A companion is asked about each photo alone, in the same quote; the cascade begins with its
+    stage and judges groups by posteriors, and a route with that companion can use it."""
+    bench = Bench(folder, eye, net=ScriptedProvider(magenta_label, about=NET))
+    output = bench.profile(companion="net")
+    assert "48 images to ask net about as companion" in output
+    first, *groups, _ = bench.cascade.stages
+    assert (first.provider, first.rule.kind) == ("net", "risk")
+    assert first.rule.weights["magenta"] > 0
+    assert all(stage.rule.posterior is not None for stage in groups)
+    (file,) = bench.out.glob("cascade-*")
+    route = {"task": "moderation", "provider": "eye", "companion": "net", "cascade": str(file)}
+    config = {
+        "providers": {**CONFIG["providers"], "net": {"kind": "shapes"}},
+        "routes": [route],
+    }
+    providers = {"eye": eye, "net": ScriptedProvider(magenta_label, about=NET)}
+    assert parts_of(folder.parent, config, providers).routes["moderation"].companion == "net"
+
+
+def test_an_unknown_companion_is_refused_before_paying(folder: Path, eye: ScriptedProvider) -> None:
+    """A companion that there is no provider for is refused before anything is paid."""
+    with pytest.raises(ConfigError, match="--companion: there is no provider 'net'"):
+        Bench(folder, eye).profile(companion="net")
+    assert eye.calls == 0
+
+
+def test_it_says_the_recall_that_is_certified(folder: Path, eye: ScriptedProvider) -> None:
+    """The command says how many flagged photos are found by plans made without them, the recall
+    that they certify, and how many more would certify the target."""
+    words = " ".join(Bench(folder, eye).profile(recall=0.9, shapes=parse_shapes("2x1")).split())
+    found, recall, more = re.search(
+        r"(\d+) of 24 flagged photos are found by plans made without them: a recall of ([\d.]+) is "
+        r"certified, with 95% confidence; (\d+) more flagged photos would certify 0.9",
+        words,
+    ).groups()
+    certificate = Certificate(int(found), 24)
+    assert f"{certificate.recall:.3f}" == recall
+    assert certificate.photos_needed(0.9) == 24 + int(more)
 
 
 def test_another_recall_asks_nothing_again(folder: Path, eye: ScriptedProvider) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from thresholds.plan.recall import (
     MIN_POSITIVES,
+    RecallGoal,
     false_flag_rate,
     halving_shapes,
     positives_needed,
@@ -122,7 +123,7 @@ def test_each_first_shape_with_the_recall_is_a_cascade() -> None:
     scores = random_scores(rng, 120)
     scores[S("3x3")] = np.zeros((120, 3))
     negatives = {shape: rng.random(200) * 0.5 for shape in scores}
-    cascades = recall_cascades(scores, negatives, target=0.95, positive=0.6, rate=0.01)
+    cascades = recall_cascades(scores, negatives, RecallGoal(0.95, 0.6, 0.01))
     assert [option.cascade.shapes for option in cascades] == ["2x2, 2x1, 1x1", "2x1, 1x1"]
     rule = cascades[0].cascade.stages[0].rule
     assert (rule.threshold, rule.positive, rule.rate) == (cascades[0].threshold.value, 0.6, 0.01)

@@ -1,0 +1,38 @@
+"""The questions that a profile asks a companion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.config.errors import ConfigError
+from gateway.core.model import Route
+from gateway.quality.collect.answer_store import AnswerStore
+from gateway.quality.collect.purchase import Purchase
+from gateway.quality.collect.questions import CanvasQuestion
+from gateway.wiring.provenance import provenance
+from gateway.wiring.routes import Routing
+
+
+def companion_purchase(
+    routing: Routing, route: Route, name: str, alone: Sequence[CanvasQuestion], *, folder: Path
+) -> Purchase:
+    """Every photo alone, asked of the companion; the answers are in a folder below.
+
+    Raises ConfigError where there is no such provider, or it does not serve the task.
+    """
+    if name not in routing.providers:
+        raise ConfigError(
+            f"--companion: there is no provider {name!r}; there are {', '.join(routing.providers)}"
+        )
+    provider = routing.providers[name]
+    if route.task not in provider.about.tasks:
+        raise ConfigError(f"--companion: provider {name} does not serve {route.task}")
+    origin = provenance(routing.settings, routing.file, name, route.task)
+    return Purchase(
+        provider,
+        alone,
+        AnswerStore(folder / f"companion-{name}", origin),
+        purpose=" as companion",
+        task=route.task,
+    )
