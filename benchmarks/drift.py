@@ -105,7 +105,7 @@ class World:
 
     @property
     def level(self) -> str:
-        return self.parts.pipeline.drift_monitor.level("objects")
+        return self.parts.pipeline.drift_monitor.level(self.route)
 
     async def ask(self, files: Sequence[bytes]) -> list[Outcome]:
         """Of clients that ask at the same time; when all their photos are compared."""

@@ -28,17 +28,18 @@ from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from gateway.cli.progress import Bars
-from gateway.quality import plan as planning
+from gateway.quality import plan_input
 from gateway.quality.evaluate import stored
 from gateway.quality.evaluate.scores import precision_of
-from gateway.quality.plan import PlanOptions
 from thresholds.cascade import Cascade
 from thresholds.fusion.arrays import BoxArray, Ints
 from thresholds.fusion.calibration import calibration_knots
 from thresholds.fusion.looks import ITSELF, LookKind
 from thresholds.metrics.matching import match_boxes
 from thresholds.metrics.quality import METRICS, Metric, quality_of
+from thresholds.plan import planner
 from thresholds.plan.path_training import train_path
+from thresholds.plan.planner import PlanOptions
 from thresholds.plan.selection import Goal
 from thresholds.plan.training_data import TrainingData, folds
 from thresholds.samples.sample import Sample
@@ -89,15 +90,15 @@ def plan_grades(
         alone.append(grade(ALONE_CASCADE, test).ap50)
         unknown = replace(known, truth=None, covered=None)
         for name in (BY_TRUTH, *metrics):
-            metric: Metric = "ap50" if name == BY_TRUTH else planning.metric_of(name) or "ap50"
-            explored = planning.explore(
+            metric: Metric = "ap50" if name == BY_TRUTH else plan_input.metric_of(name) or "ap50"
+            explored = planner.explore(
                 known if name == BY_TRUTH else unknown,
                 floor,
                 PlanOptions(metric, held=0.0),
-                Bars(console, TimeElapsedColumn),
+                Bars(console, TimeElapsedColumn).stage,
             )
             for save in SAVES:
-                plan = planning.settle(explored, Goal(save=save, delta=1))
+                plan = planner.settle(explored, Goal(save=save, delta=1))
                 each = grade(plan.cascade, test)
                 grades.setdefault(name, {}).setdefault(save, []).append(each)
                 console.print(f"{name}, --save {save:g}: {each.images:.3f}, {each.ap50:.4f}")
@@ -224,7 +225,7 @@ def thresholds_table(sample: Sample, paths: Sequence[str]) -> Table:
 
 def read(options: argparse.Namespace) -> tuple[Sample, float]:
     """The profile's sample with only the shapes and groupings that were chosen, and its floor."""
-    sample, floor = planning.read([options.profile], companion=options.companion)
+    sample, floor = plan_input.read([options.profile], companion=options.companion)
     if sample.truth is None or sample.reference is None:
         raise SystemExit(f"{options.profile}: profile it with --truth and --reference")
     if options.shapes:

@@ -19,11 +19,12 @@ from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from gateway.cli.progress import Bars
-from gateway.quality import plan
-from gateway.quality.plan import PlanOptions
+from gateway.quality import plan_input
 from thresholds.fusion.arrays import Floats
 from thresholds.fusion.looks import LookKind
+from thresholds.plan import planner
 from thresholds.plan.candidates import Candidate, OperatingPoint, pareto_front
+from thresholds.plan.planner import PlanOptions
 from thresholds.plan.study import Study
 
 SPENT = (0.1, 0.17, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
@@ -66,8 +67,9 @@ def main() -> None:
     parser.add_argument("--companion", action="store_true")
     options = parser.parse_args()
     console = Console(width=110)
-    sample, floor = plan.read([options.profile], companion=options.companion)
-    explored = plan.explore(sample, floor, PlanOptions(held=0.0), Bars(console, TimeElapsedColumn))
+    bars = Bars(console, TimeElapsedColumn)
+    sample, floor = plan_input.read([options.profile], companion=options.companion)
+    explored = planner.explore(sample, floor, PlanOptions(held=0.0), bars.stage)
     study = explored.study
     columns = {
         "flat": [

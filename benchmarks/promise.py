@@ -24,11 +24,12 @@ from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from gateway.cli.progress import Bars
-from gateway.quality import plan
-from gateway.quality.plan import Exploration, PlanOptions
+from gateway.quality import plan_input
 from thresholds.fusion.arrays import Ints
+from thresholds.plan import planner
 from thresholds.plan.bounds import BOUND_KINDS, BoundKind
 from thresholds.plan.candidates import Candidate
+from thresholds.plan.planner import Exploration, PlanOptions
 from thresholds.plan.selection import Goal, held_out_photos, select
 
 DROPS = (0.01, 0.02, 0.05)
@@ -95,9 +96,10 @@ def main() -> None:
     parser.add_argument("--delta", type=float, nargs="+", default=[0.1, 0.05])
     options = parser.parse_args()
     console, rng = Console(width=120), np.random.default_rng(1)
+    bars = Bars(console, TimeElapsedColumn)
     results: dict[Setting, list[Outcome]] = defaultdict(list)
     for companion in (False, True):
-        sample, floor = plan.read([options.profile], companion=companion)
+        sample, floor = plan_input.read([options.profile], companion=companion)
         if companion and not sample.companions:
             break
         settings = []
@@ -105,8 +107,11 @@ def main() -> None:
             for delta in options.delta:
                 settings += [Setting(companion, bound, delta, drop) for drop in DROPS]
         for seed in range(options.halves):
-            explored = plan.explore(
-                sample, floor, PlanOptions(held=0.5, seed=seed), Bars(console, TimeElapsedColumn)
+            explored = planner.explore(
+                sample,
+                floor,
+                PlanOptions(held=0.5, seed=seed),
+                bars.stage,
             )
             splits = options.splits // options.halves
             for setting, outcome in outcomes(explored, splits, settings, rng):

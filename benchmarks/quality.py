@@ -32,13 +32,14 @@ from rich.table import Table
 from upstream import load
 
 from gateway.cli.progress import Bars
-from gateway.quality import plan as planning
-from gateway.quality.plan import PlanOptions
+from gateway.quality import plan_input
 from gateway.testing.redis_server import free_port
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade, Stage
+from thresholds.plan import planner
 from thresholds.plan.cascade_of import cascade_of
 from thresholds.plan.cost import Traffic
+from thresholds.plan.planner import PlanOptions
 from thresholds.plan.selection import Goal
 from thresholds.shape import Shape
 
@@ -238,12 +239,16 @@ def planned(profile: Path, out: Path, console: Console, *, companion: bool) -> d
     base = f"1x1 rescored{suffix}"
     files[base] = out / f"alone{suffix}.json".replace(" ", "")
     if not all(file.exists() for file in files.values()):
-        sample, floor = planning.read([profile], companion=companion)
-        explored = planning.explore(
-            sample, floor, PlanOptions(held=0.0, traffic=TRAFFIC), Bars(console, TimeElapsedColumn)
+        sample, floor = plan_input.read([profile], companion=companion)
+        bars = Bars(console, TimeElapsedColumn)
+        explored = planner.explore(
+            sample,
+            floor,
+            PlanOptions(held=0.0, traffic=TRAFFIC),
+            bars.stage,
         )
         for name, goal in names.items():
-            plan = planning.settle(explored, goal)
+            plan = planner.settle(explored, goal)
             console.print(
                 f"{name}: {plan.picked.point.candidate.name}, {plan.picked.point.images:.3f}, "
                 f"{plan.picked.point.change:+.4f}"

@@ -172,7 +172,7 @@ def _detection(found: dict[str, Any]) -> Detection:
     return Detection(found["label"], found["score"], Box(**found["box"]))
 
 
-def serve_upstream(shared: Path, port: int) -> None:
+def serve_upstream(shared: Path, port: int, latency_s: float = UPSTREAM_S) -> None:
     """Answers until the process is killed."""
     module, models = upstream.load(shared), shared / "models"
     detector = module.Detector(
@@ -187,7 +187,7 @@ def serve_upstream(shared: Path, port: int) -> None:
         return seen[digest]
 
     server = module.Upstream(port, see, 2, set())
-    server.faults["latency_ms"] = 1000 * UPSTREAM_S
+    server.faults["latency_ms"] = 1000 * latency_s
     server.serve_forever()
 
 

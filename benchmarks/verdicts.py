@@ -18,11 +18,12 @@ from rich.progress import TimeElapsedColumn
 from rich.table import Table
 
 from gateway.cli.progress import Bars
-from gateway.quality import plan
-from gateway.quality.plan import PlanOptions
+from gateway.quality import plan_input
 from thresholds import cascade as cascades
 from thresholds.cascade import Cascade
 from thresholds.fusion.looks import Evidence, Look, LookKind
+from thresholds.plan import planner
+from thresholds.plan.planner import PlanOptions
 from thresholds.samples.sample import Sample
 
 
@@ -55,7 +56,7 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="time a whole plan, too")
     options = parser.parse_args()
     console = Console(width=110)
-    sample, floor = plan.read([options.profile], companion=True)
+    sample, floor = plan_input.read([options.profile], companion=True)
     made = Table(title=f"one verdict, {len(sample)} photos, ms")
     for column in ("cascade", "looks", "p50", "p99"):
         made.add_column(column, justify="right")
@@ -67,8 +68,8 @@ def main() -> None:
     console.print(made)
     if options.plan:
         began = time.perf_counter()
-        explored = plan.explore(
-            sample, floor, PlanOptions(held=0.0), Bars(console, TimeElapsedColumn)
+        explored = planner.explore(
+            sample, floor, PlanOptions(held=0.0), Bars(console, TimeElapsedColumn).stage
         )
         console.print(
             f"a plan over {len(sample)} photos and {len(sample.looks)} kinds of looks: "

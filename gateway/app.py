@@ -30,6 +30,7 @@ from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
 from gateway.api.resources.not_found import AwsPathRoute, not_found
 from gateway.api.resources.routes import RoutesApi
+from gateway.core.errors import BufferAway
 from gateway.core.fair_share import FairBudget
 from gateway.dialects.registry import load_all
 from gateway.grid.malloc import return_freed_memory
@@ -119,6 +120,7 @@ def _add_resources(app: Starlette, parts: Parts) -> None:
         tuple(parts.routes.values()),
         parts.pipeline.drift_monitor,
         parts.pipeline.group_sizer,
+        parts.pipeline.learner.lessons,
         parts.keyring,
     ).add_to(app)
 
@@ -189,16 +191,24 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         stack.callback(parts.pipeline.renderer.close)
         stack.push_async_callback(parts.stores.close)
         stack.push_async_callback(parts.network.close)
+        await _read_lessons(parts)  # before photos of other replicas are claimed
         _run_in_background(stack, scheduler.run())
         _run_in_background(stack, parts.deliverer.run())
         stack.push_async_callback(parts.calls.close)
         stack.push_async_callback(scheduler.drain, _longest_deadline_s(parts))
-        # cancelled before the drain: comparisons do not delay the end
+        # cancelled before the drain: comparisons and lessons do not delay the end
         _run_in_background(stack, parts.pipeline.drift_monitor.run())
+        _run_in_background(stack, parts.pipeline.learner.run())
         await stack.enter_async_context(parts.stores.job_feed.running(parts.buffer))
         if parts.grpc is not None:
             await stack.enter_async_context(parts.grpc.serving(grace_s(parts)))
         yield
+
+
+async def _read_lessons(parts: Parts) -> None:
+    """Reads what routes have learned; later, where the store cannot be reached now."""
+    with suppress(BufferAway):
+        await parts.pipeline.learner.read()
 
 
 def grace_s(parts: Parts) -> float:

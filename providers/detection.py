@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
@@ -122,3 +122,12 @@ class Detection:
             polygon=tuple((1 - x, y) for x, y in self.polygon),
             landmarks=tuple(mark._replace(x=1 - mark.x) for mark in self.landmarks),
         )
+
+
+def concerning(detections: Sequence[Detection], only_labels: Sequence[str]) -> list[Detection]:
+    """The detections whose label is among `only_labels`, in any case; all of them where no label is
+    named."""
+    labels = {label.casefold() for label in only_labels}
+    return [
+        detection for detection in detections if not labels or detection.label.casefold() in labels
+    ]

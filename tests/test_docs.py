@@ -19,6 +19,7 @@ from gateway.config import routes, sections, settings, tenants
 from gateway.config.routes import (
     CacheSettings,
     FallbackSettings,
+    LearnSettings,
     RouteSettings,
     WatchSettings,
 )
@@ -54,6 +55,7 @@ TABLES = {
     "`routes[]`": {"": RouteSettings},
     "`routes[].cache`": {"": CacheSettings},
     "`routes[].fallback`": {"": FallbackSettings},
+    "`routes[].learn`": {"": LearnSettings},
     "`routes[].watch`": {"": WatchSettings},
     "`tenants[]`": {"": TenantSettings},
     "`buffer` and `limits`": {

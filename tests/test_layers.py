@@ -22,6 +22,7 @@ WIRED = SERVING | {
     "gateway.app",
     "gateway.config",
     "gateway.jobs",
+    "gateway.learning",
     "gateway.observe",
     "gateway.wiring",
 }
@@ -44,8 +45,9 @@ MAY_IMPORT = {
     "gateway.observe": CORE | {"gateway.ledger"},
     "gateway.intake": CORE | {"gateway.config", "gateway.formats", "gateway.security"},
     "gateway.pipeline": PIPELINE,
+    "gateway.learning": PIPELINE | {"gateway.pipeline"},
     "gateway.jobs": EDGE | {"gateway.dialects", "gateway.intake", "gateway.store"},
-    "gateway.api": SERVING | {"gateway.jobs", "gateway.observe"},
+    "gateway.api": SERVING | {"gateway.jobs", "gateway.learning", "gateway.observe"},
     "gateway.wiring": WIRED - {"gateway.app"},
     "gateway.app": WIRED,
     "gateway.quality": WIRED,

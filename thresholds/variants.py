@@ -3,9 +3,10 @@ tightens."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from thresholds.cascade import Cascade, Stage
+from thresholds.fusion.looks import LookKind
 from thresholds.rules import always
 from thresholds.shape import ALONE
 
@@ -16,9 +17,16 @@ ALONE_CASCADE = Cascade(stages=(Stage(shape=ALONE),))
 """Each photo alone to the route's provider: the API's answer without a gateway."""
 
 
-def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str, Cascade]:
+def look_name(stage: Stage) -> str:
+    """The name of the variant of one stage alone, such as `look 2x2` or `look det:1x1`."""
+    return f"look {LookKind(stage.shape, stage.provider or '')}"
+
+
+def variants(
+    target: Cascade, provider: str, companion: str = "", looks: Sequence[Stage] = ()
+) -> Mapping[str, Cascade]:
     """All variants of a route's cascade by name. `provider` is the route's, `companion` empty where
-    it has none."""
+    it has none; each of the `looks` is a variant by itself."""
     strict = stricter(target)
     return {
         TARGET: target,
@@ -27,6 +35,7 @@ def variants(target: Cascade, provider: str, companion: str = "") -> Mapping[str
         "finer": finer(strict, provider, companion),
         EXACT: ALONE_CASCADE,
         CHEAPEST: cheapest(target, companion),
+        **{look_name(stage): Cascade(stages=(stage,)) for stage in looks},
     }
 
 

@@ -36,7 +36,8 @@ Fetch = Callable[[str], Awaitable[bytes]]
 class Service:
     """What every dialect's endpoint calls.
 
-    `level` names the variant that a route's photos currently go by. `vocabularies` are the
+    `learned` is a route by the plan that new photos of a pool go by, and `level` names the variant
+    that a route's photos currently go by. `vocabularies` are the
     providers', by their names; the `translator` puts their words into those of the client's
     dialect. `read_source` reads at most so many bytes of a photo that is named by URL for a tenant,
     and raises GatewayError. `fetch_quota` limits what calls with such photos hold before the buffer
@@ -47,7 +48,8 @@ class Service:
     scheduler: Scheduler
     photo_limits: PhotoLimits
     events: Events
-    level: Callable[[str], str]
+    learned: Callable[[Route, str], Route]
+    level: Callable[[Route], str]
     translator: Translator
     vocabularies: Mapping[str, Vocabulary]
     read_source: Callable[[str, Tenant, int], Awaitable[bytes]]
@@ -83,6 +85,7 @@ class Service:
     def way(self, request: TaskRequest, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
         """The route and the variant by which a task request is served. Raises NotServed."""
         route = self._route(request, tenant, dialect, exact=request.alone or quality == "exact")
+        route = self.learned(route, tenant.pool)
         vocabulary = self.vocabularies[route.provider]
         only_labels = self.translator.labels_in(
             request.only_labels, _vocabulary(dialect), vocabulary
@@ -129,7 +132,7 @@ class Service:
         return route
 
     def _variant(self, route: Route, quality: Quality) -> str:
-        return self.level(route.name) if quality == "target" else quality
+        return self.level(route) if quality == "target" else quality
 
     # -- photos
 

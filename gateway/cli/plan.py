@@ -121,11 +121,12 @@ def plan(
     need("sklearn")
     from gateway.cli.plan_table import front_table, reference_table, sentence_lines, traffic_table
     from gateway.cli.progress import Bars
-    from gateway.quality import plan as planning
+    from gateway.quality import plan_input
     from gateway.quality.next_step import PlanFiles, after_plan, shortfall
     from gateway.quality.plan_summary import verdict
     from thresholds import cascade as cascades
     from thresholds.made_with import made_with_in
+    from thresholds.plan import planner
     from thresholds.plan.cost import Traffic
     from thresholds.plan.selection import Goal
 
@@ -133,16 +134,19 @@ def plan(
     _check_out(out_file, force=force)
     goal = Goal(max_drop, save, budget_usd, photos_per_month, delta, bound)
     traffic = Traffic(photos_per_second, max_wait_ms / 1000)
-    options = planning.PlanOptions(
-        planning.metric_of(metric),
+    options = planner.PlanOptions(
+        plan_input.metric_of(metric),
         _held_out(held_out, bound, delta),
         traffic,
         seed,
         min_score,
     )
-    sample, floor = planning.read(profiles, companion=companion)
-    explored = planning.explore(sample, floor, options, Bars(out, TimeElapsedColumn))
-    result = planning.settle(explored, goal, take)
+    sample, floor = plan_input.read(profiles, companion=companion)
+    try:
+        explored = planner.explore(sample, floor, options, Bars(out, TimeElapsedColumn).stage)
+        result = planner.settle(explored, goal, take)
+    except planner.PlanError as error:
+        raise ConfigError(str(error)) from None
     missing = shortfall(result)
     out.print(reference_table(result), front_table(result), traffic_table(result, missing))
     out.print(sentence_lines(verdict(result, missing)))

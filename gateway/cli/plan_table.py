@@ -8,7 +8,6 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from gateway.quality.next_step import Shortfall
-from gateway.quality.plan import Plan
 from gateway.quality.plan_summary import (
     PlanSentence,
     cells,
@@ -19,6 +18,7 @@ from gateway.quality.plan_summary import (
     traffic_rows,
     traffic_title,
 )
+from thresholds.plan.planner import Plan
 
 WIDTH = 78
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.config import settings
 from gateway.config.errors import ConfigError
-from gateway.config.routes import RouteSettings
+from gateway.config.routes import RouteSettings, looks_of
 from gateway.config.settings import Settings
 from providers.base import Provider
 from providers.detection import BOXED, Task
@@ -27,7 +27,7 @@ def check_route(
     """All checks of one route; `providers` are by name."""
     route, where = config.routes[index], f"{file}: routes[{index}]"
     _check_groups(route, cascade, where)
-    for stage in cascade.stages:
+    for stage in (*cascade.stages, *looks_of(route)):
         _check_stage(stage, route, providers, where)
     if cascade.merge == "fuse" and route.task == "text":
         raise ConfigError(f"{where}.merge: text is not fused; use discard")
@@ -150,7 +150,7 @@ def _check_fallback(
         raise ConfigError(
             f"{where}.provider: {name} is the route's {role} itself; name another, or no fallback"
         )
-    for stage in cascade.stages:
+    for stage in (*cascade.stages, *looks_of(route)):
         if stage.provider != route.companion:
             shape = stage.shape if route.task in BOXED else ALONE
             fallback_stage = stage.model_copy(update={"provider": name, "shape": shape})

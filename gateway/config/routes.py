@@ -13,15 +13,20 @@ from gateway.config.errors import ConfigError
 from gateway.config.sections import Section
 from gateway.core.fault_names import FaultName
 from gateway.core.model import Labels
-from providers.detection import Task
+from providers.detection import BOXED, Task
 from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
-from thresholds.shape import ALONE
+from thresholds.shape import ALONE, Shape
 
 
 class WatchSettings(Section):
     """How a route is watched: a share of its photos is also asked about alone, for comparison."""
 
-    share: float = Field(0.01, ge=0, le=1, description="of the photos; 0 for no watching")
+    share: float = Field(
+        0.003,
+        ge=0,
+        le=1,
+        description="of the photos, ten times as many while they change; 0 for no watching",
+    )
     delta: float = Field(
         0.05, gt=0, lt=1, description="the chance that an interval or an alarm is wrong"
     )
@@ -46,6 +51,28 @@ class CacheSettings(Section):
     )
 
 
+class LearnSettings(Section):
+    """What a route with `cascade: auto` may spend on learning, in images, and on what."""
+
+    images: float = Field(
+        500, ge=0, description="before any plan: on looks at photos in grids and for reference"
+    )
+    share: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="after that, as a share of the images that clients' photos cost",
+    )
+    shapes: list[Shape] = Field(
+        default_factory=lambda: [Shape(2, 1), Shape(2, 2), Shape(3, 2), Shape(3, 3)],
+        min_length=1,
+        description="the grids to learn about",
+    )
+    delta: float = Field(
+        0.1, gt=0, lt=1, description="the chance that any plan loses more than `max_drop`"
+    )
+
+
 class FallbackSettings(Section):
     """The provider that answers where a route's own cannot."""
 
@@ -66,7 +93,21 @@ class RouteSettings(Section):
     tenants: list[str] = Field(
         default_factory=list, description="the tenants it is for; all if empty"
     )
-    cascade: Path | None = Field(None, description="a cascade file, as `imgrid profile` writes it")
+    cascade: Literal["auto"] | Path | None = Field(
+        None,
+        description="a cascade file, as `imgrid plan` writes it; or auto: the route learns in "
+        "service which cascade keeps `max_drop`, or is best at `save`",
+    )
+    max_drop: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="for cascade: auto: how much AP50, against a second look alone, may fall",
+    )
+    save: float | None = Field(
+        None, gt=0, lt=1, description="for cascade: auto: the share of images to save"
+    )
+    learn: LearnSettings = LearnSettings()
     stages: tuple[Stage, ...] | None = Field(
         None, description="the cascade, written here instead of in a file"
     )
@@ -112,6 +153,11 @@ class RouteSettings(Section):
         """The longest wait for company at each stage, in seconds; infinity up to the deadline."""
         return inf if self.wait == "auto" else self.max_wait_ms / 1000
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether the route plans itself."""
+        return self.cascade == "auto"
+
     @model_validator(mode="after")
     def _check_wait(self) -> RouteSettings:
         if self.wait == "auto" and "max_wait_ms" in self.model_fields_set:
@@ -119,11 +165,24 @@ class RouteSettings(Section):
         return self
 
 
+def looks_of(route: RouteSettings) -> tuple[Stage, ...]:
+    """What a route that plans itself asks about photos that it learns from, beside alone: every
+    grid, and the companion. Nothing for any other route."""
+    if not route.is_auto:
+        return ()
+    grids = [Stage(shape=shape) for shape in dict.fromkeys(route.learn.shapes) if shape != ALONE]
+    companion = [Stage(shape=ALONE, provider=route.companion)] if route.companion else []
+    return (*grids, *companion)
+
+
 def cascade_of(route: RouteSettings, index: int, file: Path) -> Cascade:
     """The cascade of a route, from its file or from its stages. Raises ConfigError naming file and
     key."""
     where = f"{file}: routes[{index}]"
     _check_task_keys(route, where)
+    _check_learning(route, where)
+    if route.is_auto:
+        return Cascade(stages=(Stage(shape=ALONE),), border=route.border or "none")
     has_cascade = route.cascade is not None or route.stages is not None
     if route.task == Task.EXTRAS or (route.labels == "boxes" and not has_cascade):
         return Cascade(stages=(Stage(shape=ALONE),))
@@ -156,9 +215,31 @@ def _check_task_keys(route: RouteSettings, where: str) -> None:
         raise ConfigError(f"{where}.labels: is for a route of task labels, not of {route.task}")
 
 
+def _check_learning(route: RouteSettings, where: str) -> None:
+    """Checks that a route that plans itself says for what, and has a task of which grids can be
+    taken apart; and that no other route has such keys."""
+    goals = [key for key in ("max_drop", "save") if getattr(route, key) is not None]
+    if not route.is_auto:
+        for key in (*goals, *({"learn"} & route.model_fields_set)):
+            raise ConfigError(f"{where}.{key}: is for a route with cascade: auto")
+        return
+    if len(goals) != 1:
+        raise ConfigError(
+            f"{where}: cascade: auto needs a goal: max_drop (such as 0.02, how much AP50 may fall) "
+            "or save (such as 0.5, the share of images to save), and not both"
+        )
+    if route.task not in BOXED:
+        raise ConfigError(
+            f"{where}.cascade: auto is for tasks with boxes; {route.task} judges a whole picture: "
+            "imgrid profile makes a cascade for it"
+        )
+    if route.stages is not None:
+        raise ConfigError(f"{where}.stages: cascade: auto finds the stages; leave them out")
+
+
 def _load_cascade(route: RouteSettings, where: str, file: Path) -> Cascade:
     try:
-        if route.cascade:
+        if isinstance(route.cascade, Path):
             return load(file.parent / route.cascade)
         return Cascade(stages=route.stages or ())
     except ValidationError as error:

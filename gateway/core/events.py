@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -198,6 +198,36 @@ class LevelChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LessonRead:
+    """What a route has learned of the photos of a pool, as it was read: its phase, the number of
+    observations, and images that were `paid` for clients' photos, `saved`, and `spent` on
+    learning and watching."""
+
+    route: str
+    pool: str
+    phase: str
+    observations: int
+    images: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLearned:
+    """A route has a new plan for the photos of a pool, made from so many `photos`; it saves at
+    `images` a photo, or asks about them alone. `drop` is the bound of what it loses, None without a
+    promise. `certifiable_images` and `certifiable_photos` say what may be certified with more
+    photos; None where nothing is known of that."""
+
+    route: str
+    pool: str
+    is_saving: bool
+    images: float
+    photos: int
+    drop: float | None
+    certifiable_images: float | None
+    certifiable_photos: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class GroupsChanged:
     """The first shape of a route's photos changed from `before`, or their rate of flagged photos
     changed. `before` is None for the initial shape. The shape 1x1 stands for photos alone, where
@@ -266,6 +296,8 @@ Event = (
     | PhotoCompared
     | ComparisonSkipped
     | LevelChanged
+    | LessonRead
+    | PlanLearned
     | GroupsChanged
     | WebhookAttempted
     | ConnectionDropped

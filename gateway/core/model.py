@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from gateway.core.errors import GatewayError
 from providers.detection import Detection, Task
-from thresholds.cascade import Cascade
+from thresholds.cascade import Cascade, Stage
 from thresholds.made_with import Mismatch
 from thresholds.shape import ALONE, Shape
 from thresholds.variants import TARGET, ladder, variants
@@ -53,6 +53,10 @@ class CacheTerms:
     origin: str = ""
 
 
+PLAN_MARK = "#"
+"""Between the pool and the number in the name of a learned plan."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """How one task is served, and to which tenants.
@@ -82,20 +86,36 @@ class Route:
     """Where the provider is another than the one that the cascade was made with."""
     cache: CacheTerms | None = None
     """None where every photo is asked about."""
+    looks: tuple[Stage, ...] = ()
+    """What the gateway asks about for itself, to learn: each is a variant of that stage alone."""
+    plan: str = ""
+    """The learned plan that the cascade is of; empty where it is as configured."""
+    plans: dict[str, Route] = field(default_factory=dict, repr=False, compare=False)
+    """The route by each of its learned plans. `learning.lessons.Lessons` adds to it."""
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
     levels: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "variants", variants(self.cascade, self.provider, self.companion))
+        by_name = variants(self.cascade, self.provider, self.companion, self.looks)
+        object.__setattr__(self, "variants", by_name)
         levels = ladder(
             self.cascade, self.provider, self.companion, takes_near=self.takes_near(TARGET)
         )
         object.__setattr__(self, "levels", levels)
 
+    @property
+    def title(self) -> str:
+        """The name, with the pool whose photos its plan was learned from."""
+        return f"{self.name}/{self.plan.rpartition(PLAN_MARK)[0]}" if self.plan else self.name
+
     def variant(self, name: str) -> Cascade:
         """The variant of the cascade; the cascade itself where there is none of that name, as for
         photos from before a configuration changed."""
         return self.variants.get(name, self.cascade)
+
+    def at(self, plan: str) -> Route:
+        """The route by a learned plan; the route itself by none, or by one that is not known."""
+        return self.plans.get(plan, self)
 
     def takes_near(self, variant: str) -> bool:
         """Whether a photo that goes by the variant may get a near-duplicate's answer. Only the
@@ -123,15 +143,6 @@ class Way(NamedTuple):
     variant: str = TARGET
     extras: tuple[str, ...] = ()
     only_labels: tuple[str, ...] = ()
-
-
-def concerning(detections: Sequence[Detection], only_labels: Sequence[str]) -> list[Detection]:
-    """The detections whose label is among `only_labels`, in any case; all of them where no label is
-    named."""
-    labels = {label.casefold() for label in only_labels}
-    return [
-        detection for detection in detections if not labels or detection.label.casefold() in labels
-    ]
 
 
 class Size(NamedTuple):
@@ -281,8 +292,8 @@ class BufferEntry:
     when it no longer waits for company, and `deadline_at` when its client no longer waits for an
     answer. A photo of a job names the job and its `index` there. The gateway itself asks about a
     `watched` photo, which counts as no client's. For any other photo a client waits now. `variant`
-    names a variant of the route's cascade. `turn` counts the claims of the photo: the holder of an
-    earlier turn has lost the photo to another.
+    names a variant of the route's cascade, and `plan` the learned plan that this is of. `turn`
+    counts the claims of the photo: the holder of an earlier turn has lost the photo to another.
     """
 
     photo: Photo | RemotePhoto
@@ -299,6 +310,7 @@ class BufferEntry:
     index: int = 0
     turn: int = 0
     variant: str = TARGET
+    plan: str = ""
     watched: bool = False
     extras: tuple[str, ...] = ()
     """For the task EXTRAS: the vendor's names of the features that the client asks for."""
@@ -341,6 +353,7 @@ class FetchEntry(BufferEntry):
             index=self.index,
             turn=self.turn,
             variant=self.variant,
+            plan=self.plan,
             extras=self.extras,
             only_labels=self.only_labels,
         )
@@ -360,6 +373,14 @@ class Outcome:
     def share(self) -> float:
         """The photo's part of the bills of all its canvases, in images."""
         return sum(step.share for step in self.steps)
+
+    def alone(self, provider: str) -> Sequence[Detection] | None:
+        """The provider's answer for the photo alone, where one of the steps asked for it; it need
+        not be paid for twice. What another photo was answered, from the cache, does not count."""
+        for step in self.steps:
+            if step.calls and step.shape == ALONE and step.provider == provider:
+                return step.detections
+        return None
 
     @property
     def fell_back(self) -> bool:

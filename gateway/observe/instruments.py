@@ -211,6 +211,24 @@ class Instruments:
             ["route", "to"],
             registry=registry,
         )
+        self.lesson_images = Gauge(
+            "imgrid_lesson_images",
+            "Images of a route that plans itself: paid, saved, or spent on learning and watching",
+            ["route", "pool", "what"],
+            registry=registry,
+        )
+        self.lesson_observations = Gauge(
+            "imgrid_lesson_observations",
+            "Photos that a route has learned from",
+            ["route", "pool"],
+            registry=registry,
+        )
+        self.lesson_saving = Gauge(
+            "imgrid_lesson_saving",
+            "1 while a route goes by a plan that it learned, 0 while it only learns",
+            ["route", "pool"],
+            registry=registry,
+        )
         self.group_photos = Gauge(
             "imgrid_group_photos",
             "Photos of a group that are asked about together first; 1: alone",

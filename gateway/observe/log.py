@@ -19,6 +19,7 @@ from gateway.core.events import (
     FellBack,
     GroupsChanged,
     LevelChanged,
+    PlanLearned,
     RequestEnded,
     Settled,
 )
@@ -160,6 +161,25 @@ def _agreement(event: LevelChanged) -> str:
     return "{:.3f} ({:.3f} to {:.3f})".format(*interval) if interval else "unknown"
 
 
+def _plan_learned(event: PlanLearned) -> None:
+    """Logs a plan, and what more photos may certify."""
+    more = ""
+    if event.certifiable_images is not None:
+        more = f"; {event.certifiable_images:.3f} images a photo may be certified"
+        if event.certifiable_photos:
+            more += f" with about {event.certifiable_photos} photos"
+    promise = f", which lose at most {event.drop:.3f}" if event.drop is not None else ""
+    log.warning(
+        "route %s, pool %s: from %d photos it learned to ask at %.3f images a photo%s%s",
+        event.route,
+        event.pool,
+        event.photos,
+        event.images,
+        promise if event.is_saving else " (alone: nothing cheaper is certified)",
+        more,
+    )
+
+
 def _groups_changed(event: GroupsChanged) -> None:
     """Logs a change of the shape; it is a warning where photos go alone from now on, or no
     longer."""
@@ -209,6 +229,7 @@ _WRITERS: Mapping[type[Any], Callable[[Any], None]] = {
     ConnectionsExhausted: _connections_exhausted,
     GroupsChanged: _groups_changed,
     LevelChanged: _level_changed,
+    PlanLearned: _plan_learned,
     RequestEnded: _request_ended,
     Settled: _settled,
 }

@@ -19,6 +19,7 @@ from gateway.core.events import (
     Event,
     FellBack,
     GroupsChanged,
+    LessonRead,
     LevelChanged,
     LoopFailed,
     PhotoAbandoned,
@@ -48,6 +49,7 @@ class Metrics:
             FellBack: self._on_fell_back,
             GroupsChanged: self._on_groups_changed,
             PhotoAbandoned: self._on_left,
+            LessonRead: self._on_lesson_read,
             LevelChanged: self._on_level_changed,
             LoopFailed: self._on_loop_failed,
             ComparisonSkipped: self._on_overlooked,
@@ -173,6 +175,13 @@ class Metrics:
 
     def _on_overlooked(self, event: ComparisonSkipped) -> None:
         self.instruments.watch_overlooked.labels(event.route).inc()
+
+    def _on_lesson_read(self, event: LessonRead) -> None:
+        where = event.route, event.pool
+        for what, images in event.images.items():
+            self.instruments.lesson_images.labels(*where, what).set(images)
+        self.instruments.lesson_observations.labels(*where).set(event.observations)
+        self.instruments.lesson_saving.labels(*where).set(event.phase == "saving")
 
     def _on_groups_changed(self, event: GroupsChanged) -> None:
         self.instruments.group_photos.labels(event.route).set(event.shape.cells)

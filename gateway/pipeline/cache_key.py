@@ -39,6 +39,7 @@ def cache_key(entry: Entry, route: Route) -> CacheKey:
         route.name,
         route.cache.origin if route.cache else "",
         variant_of(entry),
+        entry.plan,
         entry.extras,
         sorted(entry.only_labels) if route.cascade.groups else [],
     )

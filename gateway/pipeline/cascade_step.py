@@ -66,7 +66,7 @@ class CascadeStep:
         except Abandoned:  # withdrawn, or lost to another replica
             self.settler.drop_tiles(claimed_ids)
         except ProviderError as error:
-            if is_free(lane, entries, self.routes):
+            if is_free(lane, entries, self.routes) and all(map(self._has_next_stage, entries)):
                 await self._skip_companion(entries)
             else:
                 await self.recovery.give_up(entries, error)
@@ -99,6 +99,9 @@ class CascadeStep:
         """Sends photos to the next stage without the companion's answer, which was only to help."""
         requeues = [self.lanes.at_stage(entry, entry.stage + 1, self.clock()) for entry in entries]
         await self.settler.commit_and_draw(Commit(requeues=requeues))
+
+    def _has_next_stage(self, entry: Entry) -> bool:
+        return entry.stage + 1 < len(view_of(entry, self.routes).cascade.stages)
 
     async def _judge(self, answered: AnsweredCanvas) -> None:
         """Gives each photo its detections, and settles it or puts it to a later stage. Photos fail

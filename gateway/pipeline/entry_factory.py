@@ -73,6 +73,7 @@ class EntryFactory:
             job=job,
             index=index,
             variant=way.variant,
+            plan=way.route.plan,
             extras=way.extras,
             only_labels=way.only_labels,
         )
@@ -97,6 +98,7 @@ def _entry(photo: Photo, way: Way, tenant: Tenant, *, lane: Lane, now: float) ->
         due_at=now,
         deadline_at=now,
         variant=way.variant,
+        plan=way.route.plan,
         extras=way.extras,
         only_labels=way.only_labels,
     )

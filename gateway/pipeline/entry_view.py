@@ -58,7 +58,7 @@ class EntryView:
 
 def view_of(entry: Entry, routes: Routes) -> EntryView:
     """The entry beside its route."""
-    return EntryView(entry, routes[entry.route])
+    return EntryView(entry, routes[entry.route].at(entry.plan))
 
 
 def provider_of(route: Route, cascade: Cascade, stage: int) -> str:

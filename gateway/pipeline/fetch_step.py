@@ -62,7 +62,7 @@ class FetchStep:
         except GatewayError as error:
             await self.settler.fail([entry], error)
             return
-        route = self.routes[entry.route]
+        route = self.routes[entry.route].at(entry.plan)
         way = Way(route, entry.variant, entry.extras, entry.only_labels)
         lane = self.lanes.entry_lane(photo, way, entry.lane.pool)
         now = self.clock()

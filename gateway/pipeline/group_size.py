@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.core.events import Event, Events, GroupsChanged, Settled
-from gateway.core.model import BufferEntry, Route, concerning
-from providers.detection import Detection
+from gateway.core.model import BufferEntry, Route
+from providers.detection import Detection, concerning
 from thresholds.cascade import Cascade
 from thresholds.group_testing import Choice, FlagRate, group_choice, prior_flag_rate
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from math import inf
 
 from gateway.core.layout import Rect
-from gateway.core.model import Entry, Size, concerning
+from gateway.core.model import Entry, Size
 from gateway.grid.layout import fitted_size
 from gateway.pipeline.entry_view import Routes, facts_of, view_of
-from providers.detection import Detection
+from providers.detection import Detection, concerning
 from thresholds.cascade import Cascade
 from thresholds.fusion.looks import Evidence, Look
 from thresholds.rules.base import Verdict

@@ -84,7 +84,7 @@ class LaneChooser:
         """
         if entry.lane.shape == ALONE:
             return now
-        route = self.routes[entry.route]
+        route = view_of(entry, self.routes).route
         max_wait_s = self.job_wait_s if entry.patient else route.max_wait_s
         needed_s = SAFETY * self.upstream.typical_s(entry.lane.provider)
         if isinf(max_wait_s):

@@ -129,7 +129,8 @@ class Recovery:
         return view_of(next_entry, self.routes).fell_back and not fell_back
 
     def _is_served(self, lane: BufferLane, entry: BufferEntry) -> bool:
-        """Whether the configuration still has the photo's provider, its route and its stage."""
+        """Whether the configuration still has the photo's provider, its route, its plan and its
+        stage."""
         route = self.routes.get(entry.route)
         has_provider = (
             isinstance(lane, FetchLane) or lane.is_lookup or lane.provider in self.upstream
@@ -137,7 +138,8 @@ class Recovery:
         return (
             has_provider
             and route is not None
-            and entry.stage < len(route.variant(entry.variant).stages)
+            and route.at(entry.plan).plan == entry.plan
+            and entry.stage < len(route.at(entry.plan).variant(entry.variant).stages)
         )
 
     async def _restart(self, lane: BufferLane, entries: Sequence[BufferEntry]) -> None:
@@ -167,4 +169,6 @@ class Recovery:
         if isinstance(entry, Entry):
             way = Way(route, entry.variant, entry.extras, entry.only_labels)
             lane = self.lanes.entry_lane(entry.photo, way, lane.pool)
-        return replace(entry, route=route.name, lane=lane, due_at=self.clock(), stage=0, steps=())
+        return replace(
+            entry, route=route.name, plan="", lane=lane, due_at=self.clock(), stage=0, steps=()
+        )

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gateway.core.model import Photo, concerning
+from gateway.core.model import Photo
 from gateway.quality.collect.answer_store import AnswerStore
 from gateway.quality.collect.questions import CanvasQuestion
-from providers.detection import Detection
+from providers.detection import Detection, concerning
 from thresholds.fusion.arrays import Floats
 from thresholds.plan.group_sample import EmptyCanvases
 from thresholds.shape import ALONE, Shape

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from gateway.config.defaults import DEFAULT_DROP
 from gateway.quality.collect.photo_list import PhotoList
-from gateway.quality.plan import Plan
 from thresholds.plan.candidates import OperatingPoint
+from thresholds.plan.planner import Plan
 from thresholds.plan.selection import best_estimate, photos_to_certify
 
 

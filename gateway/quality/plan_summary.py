@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gateway.quality.next_step import Shortfall
-from gateway.quality.plan import Exploration, Plan, noise_floor
 from thresholds.metrics.quality import MIN_OBJECTS
 from thresholds.plan.bounds import check_photos
 from thresholds.plan.candidates import OperatingPoint
+from thresholds.plan.planner import Exploration, Plan, noise_floor
 from thresholds.plan.savings import SavingEstimate
 from thresholds.plan.selection import Goal, ValidationResult, held_out_photos
 

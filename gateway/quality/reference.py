@@ -1,4 +1,4 @@
-"""The reference look: one more answer about each photo of a sample, of the photo mirrored.
+"""The reference look: one more answer about each photo of a sample, of another view of the photo.
 
 A provider does not even agree with itself on a photo that differs by nothing that matters. Such a
 second look alone is therefore the measure of plans without ground truth: the answer about the photo
@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import ImageOps
-
 from gateway.core.errors import PhotoError
 from gateway.core.limits import PhotoLimits
 from gateway.core.model import Route, Size
 from gateway.grid.compose import encode
+from gateway.grid.reference_view import SCALE, drawn_size, reference_view, without_frame
 from gateway.grid.tile import tile
 from gateway.intake.admission import admit
 from gateway.quality.collect.answer_store import AnswerStore
@@ -33,9 +32,9 @@ FOLDER = "reference"
 """Holds the answers, in a profile's folder."""
 
 
-class MirroredProvider:
-    """A provider that is shown each picture mirrored, and whose boxes are mirrored back. It does
-    not own the provider that it wraps."""
+class ReferenceProvider:
+    """A provider that is shown the reference view of each picture, and whose boxes are those of the
+    picture itself. It does not own the provider that it wraps."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
@@ -44,9 +43,10 @@ class MirroredProvider:
     async def detect(
         self, picture: Picture, task: Task, extras: Sequence[str] = ()
     ) -> Sequence[Detection]:
-        mirrored = await asyncio.to_thread(mirrored_picture, picture, self.about)
-        detections = await self._provider.detect(mirrored, task, extras)
-        return [detection.mirrored for detection in detections]
+        view = await asyncio.to_thread(view_of, picture, self.about)
+        detections = await self._provider.detect(view, task, extras)
+        on_photo = (without_frame(detection) for detection in detections)
+        return [detection for detection in on_photo if detection is not None]
 
     async def ready(self) -> None:
         await self._provider.ready()
@@ -55,20 +55,20 @@ class MirroredProvider:
         """Leaves the wrapped provider open."""
 
 
-def mirrored_picture(picture: Picture, about: About) -> Picture:
-    """The picture with left and right swapped, upright. Bytes are encoded anew, as JPEG.
+def view_of(picture: Picture, about: About) -> Picture:
+    """The reference view of a picture. Bytes are encoded anew, as JPEG.
 
     Raises PictureRefused where it cannot be decoded.
     """
     if picture.pixels is not None:
-        pixels = ImageOps.mirror(picture.pixels)
-        return Picture(picture.width_px, picture.height_px, pixels=pixels, hops=picture.hops)
+        view = reference_view(picture.pixels)
+        return Picture(*view.size, pixels=view, hops=picture.hops)
     try:
         photo = admit("", picture.data, about.limits, PhotoLimits())
-        image = ImageOps.mirror(tile(photo, photo.size))
+        view = reference_view(tile(photo, drawn_size(photo.size)))
     except PhotoError as error:
         raise PictureRefused(str(error)) from None
-    return Picture(*image.size, data=encode(image, about.limits.max_bytes), hops=picture.hops)
+    return Picture(*view.size, data=encode(view, about.limits.max_bytes), hops=picture.hops)
 
 
 def purchases(
@@ -83,8 +83,9 @@ def purchases(
     if route.task == Task.TEXT or not (wanted or answers.is_dir()):
         return []
     origin = provenance(routing.settings, routing.file, route.provider, route.task)
+    origin["scale"] = SCALE
     purchase = Purchase(
-        MirroredProvider(routing.providers[route.provider]),
+        ReferenceProvider(routing.providers[route.provider]),
         questions(sizes, [ALONE], 1),
         AnswerStore(answers, origin),
         purpose=" as reference, mirrored",

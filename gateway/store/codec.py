@@ -97,6 +97,7 @@ class _Entry(Struct):
     watched: bool = False
     wanted: tuple[str, ...] = ()
     version: int = 0
+    plan: str = ""
 
 
 Record = TypeVar("Record", _Entry, _Outcome)
@@ -153,6 +154,7 @@ def pack_entry(entry: BufferEntry) -> bytes:
             watched=entry.watched,
             wanted=entry.extras if is_extras else entry.only_labels,
             version=VERSION,
+            plan=entry.plan,
         )
     )
 
@@ -178,6 +180,7 @@ def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
         index=row.index,
         turn=row.turn,
         variant=row.variant,
+        plan=row.plan,
         watched=row.watched,
         extras=row.wanted if is_extras else (),
         only_labels=() if is_extras else row.wanted,

@@ -139,5 +139,5 @@ def _register(
 ) -> None:
     """Registers every listener to events, and reports the first group sizes to them."""
     events.listeners += [metrics, *listeners]
-    events.listeners += [pipeline.group_sizer, pipeline.drift_monitor]
+    events.listeners += [pipeline.group_sizer, pipeline.drift_monitor, pipeline.learner]
     pipeline.group_sizer.tell_initial()

@@ -14,6 +14,7 @@ from gateway.grid.large_decoder import LargeDecoder
 from gateway.grid.renderer import Renderer
 from gateway.intake.sources import Sources
 from gateway.intake.url_fetcher import Fetcher
+from gateway.learning.learner import Learner
 from gateway.observe.drift import DriftMonitor
 from gateway.pipeline.assembly import make_scheduler
 from gateway.pipeline.fetch_step import MAX_FETCHES
@@ -21,6 +22,7 @@ from gateway.pipeline.group_size import GroupSizer
 from gateway.pipeline.rules import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
 from gateway.upstream.registry import UpstreamRegistry
+from gateway.wiring.learning import make_learner
 from gateway.wiring.routes import Routing, drift_terms
 from gateway.wiring.stores import Stores
 
@@ -34,6 +36,7 @@ class Pipeline:
     scheduler: Scheduler
     group_sizer: GroupSizer
     drift_monitor: DriftMonitor
+    learner: Learner
 
 
 def make_pipeline(
@@ -66,7 +69,8 @@ def make_pipeline(
         clock=clock,
         rng=random.Random(),
     )
-    return Pipeline(renderer, upstream, scheduler, group_sizer, drift_monitor)
+    learner = make_learner(routing, stores.learning, scheduler.watch, events=events, clock=clock)
+    return Pipeline(renderer, upstream, scheduler, group_sizer, drift_monitor, learner)
 
 
 def make_renderer(config: Settings) -> Renderer:

@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.config import settings
 from gateway.config.errors import ConfigError
 from gateway.config.route_checks import check_route
-from gateway.config.routes import FallbackSettings, cascade_of
+from gateway.config.routes import FallbackSettings, cascade_of, looks_of
 from gateway.config.settings import Settings
 from gateway.core.model import CacheTerms, Fallback, Route
 from gateway.observe.drift import DriftTerms
@@ -85,6 +85,7 @@ def make_routes(
             labels=route.labels,
             mismatches=_mismatches(config, index, cascade, file),
             cache=_cache(config, index, cascade, file),
+            looks=looks_of(route),
         )
     return routes
 
@@ -128,12 +129,9 @@ def _fallback(fallback: FallbackSettings | None) -> Fallback | None:
 
 
 def drift_terms(routing: Routing) -> dict[str, DriftTerms]:
-    """How each route is watched, by its name. The agreement that its settings demand overrides the
-    one that its cascade promises."""
+    """How each route is watched, by its name."""
     terms: dict[str, DriftTerms] = {}
     for route, route_settings in zip(routing.routes.values(), routing.settings.routes, strict=True):
-        watch, agreement = route_settings.watch, route_settings.watch.agreement
-        if agreement is None and route.cascade.promise is not None:
-            agreement = route.cascade.promise.agreement
-        terms[route.name] = DriftTerms(watch.share, watch.delta, agreement)
+        watch = route_settings.watch
+        terms[route.name] = DriftTerms(watch.share, watch.delta, watch.agreement)
     return terms

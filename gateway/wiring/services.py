@@ -51,6 +51,7 @@ def make_service(
         scheduler=pipeline.scheduler,
         photo_limits=photo_limits(routing.settings),
         events=events,
+        learned=pipeline.learner.lessons.current,
         level=pipeline.drift_monitor.level,
         translator=translator,
         vocabularies={

@@ -1,5 +1,5 @@
-"""Opens the stores of photos, jobs, replies and answers: in memory and SQLite, or in a Redis that
-replicas share."""
+"""Opens the stores of photos, jobs, replies, answers and lessons: in memory and SQLite, or in a
+Redis that replicas share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from gateway.store.answers import Answers
 from gateway.store.buffer import Buffer, Capacity
 from gateway.store.inspection import Inspection
 from gateway.store.jobs import DeliveryStore, JobFeed, JobStore
+from gateway.store.learning import LearningStore
 from gateway.store.ledger import Ledger
 from gateway.store.memory.answers import MemoryAnswers
 from gateway.store.memory.buffer import MemoryBuffer
@@ -42,6 +43,7 @@ class Stores:
     deliveries: DeliveryStore
     replies: Replies
     answers: Answers
+    learning: LearningStore
     close: Callable[[], Awaitable[None]]
     notices: Callable[[], Mapping[str, str]] = dict
     """What is wrong while photos are answered, by its name in /readyz."""
@@ -95,6 +97,7 @@ def _local_stores(config: Settings, file: Path, clock: Steady, *, keeps_ledger: 
         deliveries=job_store.deliveries,
         replies=_memory_replies(config, clock),
         answers=MemoryAnswers(clock=clock, max_bytes=config.limits.max_cache_bytes),
+        learning=job_store.learning,
         close=job_store.close,
         notices=job_store.notices,
     )
@@ -106,6 +109,7 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         from gateway.store.redis.buffer import RedisBuffer
         from gateway.store.redis.connection import Commands, connect
         from gateway.store.redis.jobs import RedisJobStore
+        from gateway.store.redis.learning import RedisLearningStore
         from gateway.store.redis.replies import RedisReplies
     except ImportError:
         raise ConfigError(
@@ -136,6 +140,7 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         deliveries=job_store.deliveries,
         replies=TieredReplies(_memory_replies(config, clock), shared, clock=clock),
         answers=RedisAnswers(commands, max_bytes=config.limits.max_cache_bytes),
+        learning=RedisLearningStore(commands),
         close=commands.close,
         notices=buffer.eviction.notices,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.quality.plan import Exploration, Plan, settle
 from tests.support.studies import study_of
 from thresholds.plan.candidates import pareto_front
+from thresholds.plan.planner import Exploration, Plan, settle
 from thresholds.plan.search import flat_candidates, gated_candidates
 from thresholds.plan.selection import Goal
 from thresholds.profile.profile import profile_of_sample

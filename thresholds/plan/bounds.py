@@ -11,8 +11,8 @@ import numpy as np
 
 from thresholds.fusion.arrays import Floats
 
-BoundKind = Literal["bootstrap", "exact"]
-BOUND_KINDS: tuple[BoundKind, ...] = ("bootstrap", "exact")
+BoundKind = Literal["bootstrap", "mean", "exact"]
+BOUND_KINDS: tuple[BoundKind, ...] = ("bootstrap", "mean", "exact")
 
 CHECK_SHARE = 1 / 3
 """A promise can be checked: it is about the mean loss of any fresh sample of at least this share of
@@ -32,13 +32,14 @@ def check_photos(count: int) -> int:
     return max(round(CHECK_SHARE * count), 1)
 
 
-def bootstrap_bounds(losses: Floats, delta: float) -> Floats:
-    """Upper prediction bounds (k,), at level 1 - `delta`, of the mean losses of a fresh sample of
-    `check_photos(n)` photos, from the losses (k, n) of k plans.
+def bootstrap_bounds(losses: Floats, delta: float, *, fresh: bool = True) -> Floats:
+    """Upper bounds (k,), at level 1 - `delta`, from the losses (k, n) of k plans: of the mean
+    losses of a fresh sample of `check_photos(n)` photos, or, without `fresh`, of those in the long
+    run.
 
     The bootstrap-t of Efron, Tibshirani, "An introduction to the bootstrap" (1993), chapter 12.5,
     for the difference of two means: resamples of both sizes give the distribution of
-    (mean of the fresh - mean of these) / standard deviation, which is skewed where few photos lose
+    (later mean - mean of these) / standard deviation, which is skewed where few photos lose
     much. It assumes that both samples are drawn from the same photos, and enough of them that
     resamples look like samples; it is not exact for any number. Where all lose the same, so that
     resamples show nothing, a loss of 1 may still come as often as Clopper, Pearson (1934) allow
@@ -50,12 +51,14 @@ def bootstrap_bounds(losses: Floats, delta: float) -> Floats:
     means, spreads = losses.mean(axis=1), losses.std(axis=1)
     rng, chances = np.random.default_rng(0), np.full(count, 1 / count)
     resamples = rng.multinomial(count, chances, RESAMPLES) / count
-    fresh = check_photos(count)
-    fresh_means = rng.multinomial(fresh, chances, RESAMPLES) / fresh @ losses.T
+    later_means = means
+    if fresh:
+        size = check_photos(count)
+        later_means = rng.multinomial(size, chances, RESAMPLES) / size @ losses.T
     resampled_means = resamples @ losses.T
     squares = resamples @ (losses**2).T - resampled_means**2
     deviations = np.maximum(np.sqrt(np.maximum(squares, 0.0)), LEAST_DEVIATION * spreads)
-    ratios = (fresh_means - resampled_means) / np.maximum(deviations, 1e-12)
+    ratios = (later_means - resampled_means) / np.maximum(deviations, 1e-12)
     bounds = means + spreads * np.quantile(ratios, 1 - delta, axis=0)
     return np.asarray(np.where(spreads > 1e-12, bounds, means + 1 - delta ** (1 / count)))
 

@@ -173,8 +173,8 @@ def validation_results(
 
 def _bounds(study: Study, validation: CrossValidation, losses: Floats, goal: Goal) -> Floats:
     """The upper bound (budgets,) of the mean of each row of losses (budgets, photos)."""
-    if goal.bound == "bootstrap":
-        return bootstrap_bounds(losses, goal.delta)
+    if goal.bound != "exact":
+        return bootstrap_bounds(losses, goal.delta, fresh=goal.bound == "bootstrap")
     limit = _loss_limit(study, validation)
     shuffled = np.random.default_rng(0).permutation(losses.shape[1])
     clipped = np.clip(losses[:, shuffled], -limit, limit)

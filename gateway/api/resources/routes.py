@@ -18,6 +18,7 @@ from gateway.core.model import Route, Tenant
 from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.schemas import Failure
 from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
+from gateway.learning.lessons import Lessons
 from gateway.observe.drift import DriftMonitor
 from gateway.pipeline.group_size import GroupSizer
 from gateway.security.keyring import Keyring
@@ -77,6 +78,28 @@ class MismatchOut(Struct):
     route: str
 
 
+class LessonOut(Struct):
+    """What a route that plans itself has learned of your photos: its phase (learning or saving);
+    what it may lose (`max_drop`) or is to save (`save`); how many photos it learned from, and at
+    how many the next plan is due. In images: what it has `spent` on learning and watching, and
+    `saved` on your photos; `paid_back` is whether the latter is more. `images` is what a photo
+    costs by the plan, and `drop` the bound of what the plan loses. `certifiable_images` may be
+    certified with about `certifiable_photos` photos; null where nothing is known of that."""
+
+    phase: str
+    max_drop: float | None
+    save: float | None
+    photos: int
+    next_plan_photos: int
+    spent: float
+    saved: float
+    paid_back: bool
+    images: float
+    drop: float | None
+    certifiable_images: float | None
+    certifiable_photos: int | None
+
+
 class RouteOut(Struct):
     """One route. `level` is target, or how far the route is tightened, at this replica since the
     Unix time `since`. `agreement` is measured since then, and null where nothing was compared yet;
@@ -95,6 +118,7 @@ class RouteOut(Struct):
     labels: dict[str, AgreementOut]
     group: GroupOut | None = None
     mismatches: list[MismatchOut] = []
+    lesson: LessonOut | None = None
 
 
 class RoutesOut(Struct):
@@ -110,6 +134,7 @@ class RoutesApi:
     routes: Sequence[Route]
     drift_monitor: DriftMonitor
     group_sizer: GroupSizer
+    lessons: Lessons
     keyring: Keyring
 
     def add_to(self, app: Starlette) -> None:
@@ -118,7 +143,7 @@ class RoutesApi:
         app.add_route(PATH, endpoint, methods=["GET"], include_in_schema=False)
 
     async def _list(self, _: Request, tenant: Tenant) -> Response:
-        routes = [self._route_out(route) for route in self._serving(tenant)]
+        routes = [self._route_out(route, tenant) for route in self._serving(tenant)]
         return http_response(json_reply(200, RoutesOut(routes)))
 
     def _serving(self, tenant: Tenant) -> Iterator[Route]:
@@ -129,9 +154,10 @@ class RoutesApi:
                 tasks.add(route.task)
                 yield route
 
-    def _route_out(self, route: Route) -> RouteOut:
-        level = self.drift_monitor.level(route.name)
-        record = self.drift_monitor.records[route.name]
+    def _route_out(self, route: Route, tenant: Tenant) -> RouteOut:
+        route = self.lessons.current(route, tenant.pool)
+        level = self.drift_monitor.level(route)
+        record = self.drift_monitor.record(route)
         return RouteOut(
             name=route.name,
             task=route.task,
@@ -146,6 +172,28 @@ class RoutesApi:
             labels=_label_agreements(record.labels),
             group=self._group_out(route),
             mismatches=[MismatchOut(*mismatch) for mismatch in route.mismatches],
+            lesson=self._lesson_out(route, tenant),
+        )
+
+    def _lesson_out(self, route: Route, tenant: Tenant) -> LessonOut | None:
+        state = self.lessons.state(route, tenant.pool)
+        if state is None:
+            return None
+        goal, tally = self.lessons.terms[route.name].goal, state.lesson.tally
+        plan = state.plan
+        return LessonOut(
+            phase=state.phase,
+            max_drop=goal.max_drop,
+            save=goal.save,
+            photos=state.lesson.observations,
+            next_plan_photos=state.next_photos,
+            spent=round(tally.spent, 3),
+            saved=round(tally.saved, 3),
+            paid_back=state.is_paid_back,
+            images=round(plan.images, 4) if plan is not None else 1.0,
+            drop=plan.drop if plan is not None else None,
+            certifiable_images=plan.certifiable_images if plan is not None else None,
+            certifiable_photos=plan.certifiable_photos if plan is not None else None,
         )
 
     def _group_out(self, route: Route) -> GroupOut | None:

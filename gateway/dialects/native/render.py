@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.core.exchange import Reply
-from gateway.core.model import Outcome, Size, Step, concerning
+from gateway.core.model import Outcome, Size, Step
 from gateway.core.question import ItemAnswer
 from gateway.dialects.detections import by_score
 from gateway.dialects.json_messages import json_reply
@@ -21,7 +21,7 @@ from gateway.dialects.native.schemas import (
     Problem,
     Trail,
 )
-from providers.detection import Box, Detection, Task
+from providers.detection import Box, Detection, Task, concerning
 
 
 def reply_of(answers: Sequence[ItemAnswer], reply_options: NativeReplyOptions) -> Reply:

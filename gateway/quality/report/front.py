@@ -8,10 +8,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gateway.quality.plan import Plan
 from gateway.quality.plan_summary import FrontRow, metric_name, shown_rows
 from gateway.quality.report.figures import BLUE, GREEN, GREY, ORANGE, figure_of, tidy
 from thresholds.plan.candidates import OperatingPoint
+from thresholds.plan.planner import Plan
 
 MOST_IMAGES = 1.25
 """Points of more images a photo are not drawn, nor those that lose more than all of the front."""

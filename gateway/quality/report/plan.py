@@ -9,7 +9,6 @@ from pathlib import Path
 from gateway.config.errors import ConfigError
 from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.next_step import NextStep, PlanFiles, Shortfall, after_plan
-from gateway.quality.plan import Exploration, Plan
 from gateway.quality.plan_summary import (
     FrontRow,
     cells,
@@ -28,6 +27,7 @@ from gateway.quality.report.front import front, left_out
 from gateway.quality.report.page import PageCommand, PageSection, PageTable, picture
 from gateway.quality.report.plan_sheet import PlanSheet
 from thresholds.plan.candidates import OperatingPoint
+from thresholds.plan.planner import Exploration, Plan
 from thresholds.plan.selection import held_out_photos
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gateway.quality.plan import Exploration
 from gateway.quality.report.contact_sheet import TRUTH, BoxKind, SheetPhoto
 from gateway.quality.report.extremes import most_gained, most_lost
 from providers.detection import Detection
 from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.agreement import CONFIDENCE
 from thresholds.plan.candidates import Candidate
+from thresholds.plan.planner import Exploration
 
 NAMES: Mapping[BoxKind, str] = {"plan": "the plan", "alone": "1x1"}
 

@@ -114,6 +114,16 @@ ANSWER_SIZES = PREFIX + "answers:sizes"
 ANSWERS_SIZE = PREFIX + "answers:size"
 """Their sum."""
 
+# What routes learn
+LESSONS = PREFIX + "lessons"
+"""Set: the lessons, each as the JSON of its key."""
+LESSON = PREFIX + "lesson:"
+"""Hash: the account of a lesson, the number of its observations, and its plan."""
+OBSERVATIONS = PREFIX + "observations:"
+"""List: the latest observations of a lesson, oldest first."""
+LESSON_CLAIM = PREFIX + "lesson-claim:"
+"""String: somebody makes a plan of the lesson."""
+
 
 def photo_bytes(photo_id: str, *, is_url: bool = False) -> str:
     """The key of a photo's bytes. A URL and the picture fetched from it have different keys."""

@@ -9,11 +9,15 @@ from enum import StrEnum
 from gateway.ledger.accounts import Account
 from gateway.store.buffer import Capacity
 from gateway.store.jobs import Delivery
+from gateway.store.learning import Tally
 
 PRIORITIES = ("0", "1")
 """Photos whose clients wait, then patient ones."""
 MEASURES = tuple(field.name for field in fields(Capacity))
 ACCOUNT_FIELDS = tuple(field.name for field in fields(Account))
+TALLY_FIELDS = tuple(field.name for field in fields(Tally))
+LESSON_FIELDS = ("observations", "plan")
+"""A lesson, beside its tally: the number of observations ever made, and the packed plan."""
 
 ENTRY_FIELDS = (
     "lane",

@@ -86,6 +86,7 @@ def constants() -> Mapping[str, Constant]:
     values |= _fields("JOB", layouts.JOB_FIELDS + layouts.JOB_INTERNAL_FIELDS)
     values |= _fields("DELIVERY", layouts.DELIVERY_FIELDS + layouts.DELIVERY_INTERNAL_FIELDS)
     values |= _fields("IDEMPOTENCY", layouts.IDEMPOTENCY_FIELDS)
+    values |= _fields("LESSON", layouts.LESSON_FIELDS)
     values |= {f"STATE_{state.name}": state.value for state in State}
     values |= {f"SUBMIT_{reply.name}": reply.value for reply in layouts.SubmitReply}
     values |= {name: row._fields for name, row in arguments.ROWS.items()}

@@ -103,7 +103,8 @@ def open_file(file: Path) -> sqlite3.Connection:
         db.execute(_FED)
         db.execute("BEGIN IMMEDIATE")
         _migrate(db)
-        _execute_file(db, "ledger.sql")  # added later: releases before it ignore these tables
+        for name in ("ledger.sql", "learning.sql"):
+            _execute_file(db, name)  # added later: releases before it ignore these tables
         db.execute("COMMIT")
     except BaseException:
         db.close()

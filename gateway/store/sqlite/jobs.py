@@ -20,6 +20,7 @@ from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.deliveries import SqliteDeliveryStore
 from gateway.store.sqlite.feeder import POLL_S, Feeder
 from gateway.store.sqlite.journal import SqliteJournal
+from gateway.store.sqlite.learning import SqliteLearningStore
 from gateway.store.sqlite.ownership import FileOwnership
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ FORGET_EVERY_S = 60.0
 
 class SqliteJobStore:
     """JobStore and JobFeed. Holds the database, which is to be closed by `close`; who owns it; and
-    the journal in it."""
+    the other stores in it."""
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class SqliteJobStore:
         self._feeder = Feeder(self._database, clock, window)
         self._ownership = FileOwnership(file)
         self.deliveries = SqliteDeliveryStore(self._database, self._ownership, clock=clock)
+        self.learning = SqliteLearningStore(self._database, clock=clock)
         self.journal = SqliteJournal(self._database, clock=clock, on_results=self._feeder.woken.set)
 
     def notices(self) -> Mapping[str, str]:

@@ -478,6 +478,7 @@ class TestOperations:
             "promised": 0.5,
             "group": None,
             "mismatches": [],
+            "lesson": None,
         }
         assert abs(since - time.time()) < 60
         assert (agreement["photos"], agreement["mean"], labels["red"]["photos"]) == (4, 1, 4)

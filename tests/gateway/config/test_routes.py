@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +29,9 @@ CLEAN = {"kind": "clean", "threshold": 0.2}
 
 
 GROUPS = [{"shape": "2x2", "rule": CLEAN}, {"shape": "1x1"}]
+
+
+AUTO = {"cascade": "auto", "max_drop": 0.02, "learn": {"shapes": ["2x2", "3x3"]}}
 
 
 class Judge(ScriptedProvider):
@@ -111,6 +115,43 @@ class TestRoutes:
         """A route has either a cascade file or stages."""
         route = {key: value for key, value in {**ROUTE, **given}.items() if value is not None}
         assert "either cascade (a file) or stages" in refusal(write(routes=[route]))
+
+    def test_a_route_that_plans_itself_begins_alone(self, write: Callable[..., Path]) -> None:
+        """With cascade: auto photos go alone until there is a plan; what is asked to learn is every
+        grid, and the companion."""
+        providers = {"eye": {"kind": "shapes"}, "own": {"kind": "shapes"}}
+        route = {"task": "objects", "provider": "eye", "companion": "own", **AUTO}
+        file = write(providers=providers, routes=[route])
+        made = build(settings.read(file, {}), file).routes["objects"]
+        assert made.cascade.shapes == "1x1"
+        assert [name for name in made.variants if name.startswith("look")] == [
+            "look 2x2",
+            "look 3x3",
+            "look own:1x1",
+        ]
+
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ({**AUTO, "max_drop": None}, "needs a goal: max_drop"),
+            ({**AUTO, "save": 0.5}, "and not both"),
+            ({**AUTO, "stages": [{"shape": "2x2"}]}, "routes[0].stages: cascade: auto finds"),
+            ({**AUTO, "task": "moderation"}, "routes[0].cascade: auto is for tasks with boxes"),
+            ({"stages": [{"shape": "1x1"}], "max_drop": 0.1}, "routes[0].max_drop: is for a route"),
+            ({"stages": [{"shape": "1x1"}], "learn": {}}, "routes[0].learn: is for a route"),
+            ({**AUTO, "learn": {"shapes": ["100x2"]}}, "cells of a 100x2 grid"),
+        ],
+    )
+    def test_what_a_route_that_plans_itself_needs_is_named(
+        self, write: Callable[..., Path], given: dict[str, Any], expected: str
+    ) -> None:
+        """It needs one goal and a task with boxes, and grids that fit the canvas; other routes have
+        none of its keys. The error names the key and the way out."""
+        route = {"task": "objects", "provider": "eye", **given}
+        route = {key: value for key, value in route.items() if value is not None}
+        file = write(routes=[route])
+        with pytest.raises(ConfigError, match=re.escape(expected)):
+            built(file)
 
     def test_the_error_for_an_unknown_provider_names_the_known_ones(
         self, write: Callable[..., Path]

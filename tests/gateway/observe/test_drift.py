@@ -29,7 +29,13 @@ from gateway.core.events import (
 )
 from gateway.core.model import Entry, Lane, Outcome, Photo, Route, Step, Tenant, Way
 from gateway.ledger.accounts import Account
-from gateway.observe.drift import AT_ONCE, WAITING, DriftMonitor, DriftTerms
+from gateway.observe.drift import (
+    ALERT_COMPARISONS,
+    AT_ONCE,
+    WAITING,
+    DriftMonitor,
+    DriftTerms,
+)
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, encoded, photo
@@ -41,6 +47,7 @@ from providers.prices import Price
 from tests.support.waiting import wait_until
 from thresholds.cascade import Cascade, Promise, Stage
 from thresholds.shape import ALONE, Shape
+from thresholds.shift import BASELINE
 
 LEAST_PX = 12
 CONTENT = {"kind": "imgrid", "area": {"mean": 0}}
@@ -112,7 +119,7 @@ class DriftHarness:
 
     @property
     def level(self) -> str:
-        return self.parts.pipeline.drift_monitor.level("objects")
+        return self.parts.pipeline.drift_monitor.level(self.route)
 
     @property
     def comparisons(self) -> list[Any]:
@@ -180,7 +187,7 @@ class TestDrift:
             for _ in range(20):
                 await harness.grid(ordinary)
             assert (harness.level, harness.level_changes) == ("target", [])
-            interval = harness.parts.pipeline.drift_monitor.records["objects"].overall.interval
+            interval = harness.parts.pipeline.drift_monitor.record(harness.route).overall.interval
             assert interval.mean == 1
             assert interval.low > 0.9
 
@@ -236,7 +243,7 @@ class TestDrift:
         async with open_gateway(agreement=None) as harness:
             for _ in range(5):
                 await harness.grid(tiny)
-            record = harness.parts.pipeline.drift_monitor.records["objects"]
+            record = harness.parts.pipeline.drift_monitor.record(harness.route)
             assert (record.overall.interval.mean, record.overall.count) == (0, 45)
             assert harness.level_changes == []
 
@@ -257,7 +264,7 @@ class TestDrift:
             parts = parts_of(
                 tmp_path, {"providers": {"eye": {"kind": "shapes"}}, "routes": [{**route, **watch}]}
             )
-            assert parts.pipeline.drift_monitor.records["objects"].promised == promised
+            assert parts.pipeline.drift_monitor.record(parts.routes["objects"]).promised == promised
             parts.pipeline.renderer.close()
 
 
@@ -342,6 +349,7 @@ class MonitorBench:
         self.variants: list[str] = []
         self.photos: list[tuple[Photo, Tenant]] = []
         self._answer = answer
+        self.chance = ConstantChance(chance)
         routes = {route.name: route for route in (ROUTE, TEXT, PLAIN, LABELS)}
         self.monitor = DriftMonitor(
             routes,
@@ -349,7 +357,7 @@ class MonitorBench:
             self.ask,
             Events([self.events]),
             clock=lambda: self.now,
-            rng=ConstantChance(chance),
+            rng=self.chance,
         )
 
     async def ask(self, photo: Photo, way: Way, tenant: Tenant) -> Outcome:
@@ -371,9 +379,9 @@ class MonitorBench:
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
 
-    def mean(self, label: str | None = None, route: str = "objects") -> float | None:
+    def mean(self, label: str | None = None, route: Route = ROUTE) -> float | None:
         """The mean agreement of a route, of all labels or of one."""
-        record = self.monitor.records[route]
+        record = self.monitor.record(route)
         mean = record.labels.get(label) if label else record.overall
         return mean and mean.interval and round(mean.interval.mean, 3)
 
@@ -407,8 +415,8 @@ class TestCompared:
         bench = MonitorBench()
         await bench.handle(settled(CAT, OWL), settled(CAT), settled(CAT, route=TEXT))
         assert (bench.mean("cat"), bench.mean("owl"), bench.mean("dog")) == (1, 0, None)
-        assert bench.mean(route="text") == 1
-        assert bench.monitor.records["text"].labels == {}
+        assert bench.mean(route=TEXT) == 1
+        assert bench.monitor.record(TEXT).labels == {}
 
     async def test_a_promise_about_labels_is_watched_by_sets_of_labels(self) -> None:
         """Where the promise is about labels, the sets of labels at its threshold are compared,
@@ -417,9 +425,9 @@ class TestCompared:
         doubtful = replace(OWL, score=0.6)
         bench = MonitorBench()
         await bench.handle(settled(moved, doubtful, route=LABELS), settled(moved))
-        assert (bench.mean(route="labels"), bench.mean()) == (1, 0)
+        assert (bench.mean(route=LABELS), bench.mean()) == (1, 0)
         await bench.handle(settled(moved, OWL, route=LABELS))
-        assert bench.mean(route="labels") == pytest.approx((1 + 2 / 3) / 2, abs=1e-3)
+        assert bench.mean(route=LABELS) == pytest.approx((1 + 2 / 3) / 2, abs=1e-3)
 
     async def test_a_photo_already_asked_alone_is_not_asked_again(self) -> None:
         """A photo that its cascade asked alone is not asked alone again."""
@@ -479,13 +487,41 @@ class TestCompared:
         await bench.handle(settled(CAT))
         assert len(bench.variants) == count
 
+    async def test_more_photos_are_compared_after_a_shift(self) -> None:
+        """When the answers show that the photos have changed, ten times as many are compared, until
+        a hundred were."""
+        bench = MonitorBench(share=0.05, chance=0.3)
+        await bench.handle(*(settled(CAT) for _ in range(BASELINE)))
+        assert bench.mean() is None
+        strange = replace(CAT, box=Box(0.4, 0.4, 0.42, 0.42), score=0.99)
+        await bench.handle(*(settled(strange, OWL) for _ in range(60)))
+        record = bench.monitor.record(ROUTE)
+        assert 0 < record.overall.count < 60
+        for _ in range(2 * ALERT_COMPARISONS // WAITING):
+            await bench.handle(*(settled(strange, OWL) for _ in range(WAITING)))
+        compared = len(bench.events.of(PhotoCompared))
+        assert compared >= ALERT_COMPARISONS
+        await bench.handle(settled(strange, OWL))
+        assert len(bench.events.of(PhotoCompared)) == compared
+
+    async def test_more_photos_are_compared_after_a_change_of_level(self) -> None:
+        """When a route tightens, ten times as many photos are compared, so that it tightens further
+        or recovers soon."""
+        bench = MonitorBench(share=0.05, chance=0.04, promised=0.9)
+        await bench.handle(*(settled(OWL) for _ in range(5)))
+        assert bench.monitor.level(ROUTE) == "strict"
+        bench.chance.chance = 0.3
+        before = len(bench.events.of(PhotoCompared))
+        await bench.handle(settled(CAT, variant="strict"))
+        assert len(bench.events.of(PhotoCompared)) == before + 1
+
     async def test_a_new_level_begins_a_new_record(self) -> None:
         """A new level begins a new record at that time."""
         bench = MonitorBench(promised=0.9)
         bench.now = 77.0
         await bench.handle(*(settled(OWL) for _ in range(5)))
-        record = bench.monitor.records["objects"]
-        assert (bench.monitor.level("objects"), record.since, record.level) == ("strict", 77.0, 1)
+        record = bench.monitor.record(ROUTE)
+        assert (bench.monitor.level(ROUTE), record.since, record.level) == ("strict", 77.0, 1)
         (change,) = bench.events.of(LevelChanged)
         assert (change.before, change.after, change.level) == ("target", "strict", 1)
 

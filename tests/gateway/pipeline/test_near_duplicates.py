@@ -172,7 +172,7 @@ class WatchedGateway:
 
     @property
     def level(self) -> str:
-        return self.parts.pipeline.drift_monitor.level("objects")
+        return self.parts.pipeline.drift_monitor.level(self.parts.routes["objects"])
 
     @property
     def level_changes(self) -> list[str]:

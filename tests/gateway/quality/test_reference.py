@@ -1,4 +1,4 @@
-"""The reference look: each photo asked about once more, mirrored."""
+"""The reference look: each photo asked about once more, in another view."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.quality.collect.photos import LabelledPhotos, read_photos
 from gateway.quality.profile import ProfileOptions, ProfileResult, parse_shapes
 from gateway.quality.progress import NoProgress
 from gateway.quality.quote import Quote
-from gateway.quality.reference import MirroredProvider
+from gateway.quality.reference import ReferenceProvider
 from gateway.testing.gateway import routing_of
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, image_of
@@ -134,19 +134,19 @@ def test_a_reference_look_shows_things_where_they_are(bench: ProfileBench, tmp_p
         assert (alone.xyxy[:, 2] < 0.5).all()
 
 
-def test_the_provider_is_shown_the_photo_upright_and_mirrored() -> None:
-    """The provider sees the photo with left and right swapped, after its EXIF is applied; a picture
+def test_the_provider_is_shown_the_view_of_the_upright_photo() -> None:
+    """The provider sees the photo mirrored within its frame, after its EXIF is applied; a picture
     of pixels stays pixels."""
     eye = ScriptedProvider(about=about(applies_exif=True))
-    pixels = drawn((40, 30), Block("red", 0, 0, 20, 30))
+    pixels = drawn((34, 17), Block("red", 0, 0, 17, 17))
     data = encoded(pixels, "JPEG", orientation=6)
-    asyncio.run(MirroredProvider(eye).detect(Picture(40, 30, data=data), Task.OBJECTS))
-    asyncio.run(MirroredProvider(eye).detect(Picture(40, 30, pixels=pixels), Task.OBJECTS))
+    asyncio.run(ReferenceProvider(eye).detect(Picture(34, 17, data=data), Task.OBJECTS))
+    asyncio.run(ReferenceProvider(eye).detect(Picture(34, 17, pixels=pixels), Task.OBJECTS))
     for picture in eye.pictures:
         image = image_of(picture)
-        assert image.size == (picture.width_px, picture.height_px) == (40, 30)
-        red = [image.getpixel((x, 15))[1] < 100 for x in (5, 35)]
-        assert red == [False, True]
+        assert image.size == (picture.width_px, picture.height_px) == (40, 20)
+        greens = [image.getpixel((x, 10))[1] for x in (1, 10, 28, 39)]
+        assert greens == [pytest.approx(value, abs=30) for value in (114, 114, 0, 114)]
     assert eye.pictures[1].pixels is not None
 
 
@@ -154,7 +154,7 @@ def test_a_photo_that_cannot_be_decoded_is_refused() -> None:
     """A picture that cannot be mirrored is refused as one that a provider rejects."""
     with pytest.raises(PictureRefused):
         asyncio.run(
-            MirroredProvider(ScriptedProvider()).detect(Picture(9, 9, data=b"no"), Task.OBJECTS)
+            ReferenceProvider(ScriptedProvider()).detect(Picture(9, 9, data=b"no"), Task.OBJECTS)
         )
 
 

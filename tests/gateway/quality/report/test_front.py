@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-from gateway.quality.plan import Plan
 from gateway.quality.plan_summary import shown_rows
 from gateway.quality.report.front import MOST_IMAGES, apart, front, left_out
 from tests.support.plans import plan_of
+from thresholds.plan.planner import Plan
 from thresholds.plan.selection import Goal
 
 pytestmark = pytest.mark.slow

@@ -3,22 +3,20 @@ promised of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
-from gateway.config.errors import ConfigError
-from gateway.quality.progress import Progress
 from thresholds.cascade import Cascade, Promise
 from thresholds.fusion.arrays import Ints
 from thresholds.fusion.looks import ITSELF
 from thresholds.metrics.agreement import CONFIDENCE, label_agreement, photo_agreement
-from thresholds.metrics.quality import METRICS, Metric, quality_of
+from thresholds.metrics.quality import Metric, quality_of
 from thresholds.plan.bounds import exact_bound
 from thresholds.plan.candidates import OperatingPoint, pareto_front
 from thresholds.plan.cascade_of import cascade_of
@@ -43,13 +41,24 @@ from thresholds.plan.selection import (
 )
 from thresholds.plan.study import Study
 from thresholds.plan.training_data import FOLDS, TrainingData, folds
-from thresholds.profile.profile import FILE as PROFILE
 from thresholds.profile.profile import Profile, profile_of_sample
 from thresholds.samples.replay import replay
 from thresholds.samples.sample import Sample
 
-LEAST_PHOTOS = 40
-"""From fewer nothing can be learned, and nothing promised."""
+
+class PlanError(ValueError):
+    """A plan cannot be made: the message names the goal or the option, and what is there."""
+
+
+OnStage = Callable[[str, int], AbstractContextManager[Callable[[], None]]]
+"""Opens a stage of work by its label and the number of its steps; what it gives marks a step as
+done."""
+
+
+@contextmanager
+def no_stage(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """A stage that nobody is told of."""
+    yield lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +106,9 @@ class Exploration:
         return flat + [point for point in seeds if point.candidate.paths[0] == coarsest]
 
     def row(self, number: int) -> OperatingPoint:
-        """The point of the front's row of that number, counted from 1. Raises ConfigError."""
+        """The point of the front's row of that number, counted from 1. Raises PlanError."""
         if not 1 <= number <= len(self.front):
-            raise ConfigError(f"--take {number}: the front has rows 1 to {len(self.front)}")
+            raise PlanError(f"--take {number}: the front has rows 1 to {len(self.front)}")
         return self.front[number - 1]
 
     @property
@@ -144,48 +153,20 @@ class Plan:
         return self.explored.saving_of(self.picked.point)
 
 
-def metric_of(name: str | None) -> Metric | None:
-    """The metric of that name. Raises ConfigError where there is none."""
-    for metric in METRICS:
-        if metric == name:
-            return metric
-    if name is not None:
-        raise ConfigError(f"--metric {name}: there are {', '.join(METRICS)}")
-    return None
-
-
-def read(folders: Sequence[Path], *, companion: bool) -> tuple[Sample, float]:
-    """The sample of the profiles in the folders, joined, and the floor of the first profile.
-
-    Raises ConfigError where a profile cannot be read or has too few photos.
-    """
-    try:
-        sample = Sample.load_all(folders)
-        profile = Profile.load(folders[0] / PROFILE)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    if not companion and sample.companions:
-        sample = sample.without_companions()
-    if len(sample.complete) < LEAST_PHOTOS:
-        raise ConfigError(
-            f"{folders[0]}: {len(sample.complete)} photos have an answer at every shape; a plan "
-            f"needs {LEAST_PHOTOS} at least, and some hundreds to promise anything"
-        )
-    return sample.of_photos(sample.complete), profile.floor
-
-
-def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progress) -> Exploration:
+def explore(
+    sample: Sample, floor: float, options: PlanOptions, stage: OnStage = no_stage
+) -> Exploration:
     """Trains the models and simulates all cascades. The seed paper's rules ignore detections below
-    `floor`.
+    `floor`. The steps of training are reported to `stage`.
 
-    Raises ConfigError where the metric cannot be computed.
+    Raises PlanError where the metric cannot be computed.
     """
     has_objects = sample.truth is not None or sample.reference is not None
     default: Metric = "ap50" if has_objects else "agreement"
     try:
         measured = quality_of(sample, options.metric or default, options.min_score)
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise PlanError(str(error)) from None
     portrait = float(np.mean([facts.height_px > facts.width_px for facts in sample.facts]))
     traffic = Traffic(options.traffic.per_second, options.traffic.max_wait_s, portrait)
     fit = _fit_photos(sample, options)
@@ -193,7 +174,7 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
     training = TrainingData(sample, measured, photo_folds, sample.companions)
     study = Study(training, Costs(sample.prices, sample.companions, traffic), {}, {})
     profile = profile_of_sample(sample.of_photos(training.photos), floor=floor)
-    with progress.stage("learning", training_count(study)) as advance:
+    with stage("learning", training_count(study)) as advance:
         learn(study, on_each=advance)
     candidates = (
         *flat_candidates(study),
@@ -206,19 +187,19 @@ def explore(sample: Sample, floor: float, options: PlanOptions, progress: Progre
 
 
 def settle(explored: Exploration, goal: Goal, row: int | None = None) -> Plan:
-    """The plan for a goal, or with the cascade of that row of the front. Raises ConfigError where
+    """The plan for a goal, or with the cascade of that row of the front. Raises PlanError where
     the goal cannot be met, where there is no such row, or where an exact bound has no photos held
     out."""
     study = explored.study
     if goal.bound == "exact" and goal.delta < 1 and not len(held_out_photos(study)):
-        raise ConfigError("--bound exact: it needs photos that no cascade has seen; --held-out 0.4")
+        raise PlanError("--bound exact: it needs photos that no cascade has seen; --held-out 0.4")
     validation = explored.validation if goal.delta < 1 else None
     if row is not None:
         picked = selection_of(study, explored.row(row), goal, validation)
     else:
         selected = select(study, explored.front, goal, validation)
         if selected is None:
-            raise ConfigError(_unmet(explored, goal))
+            raise PlanError(_unmet(explored, goal))
         picked = selected
     drop = _promised_drop(picked.result, goal, row)
     return Plan(explored, goal, picked, _promising_cascade(explored, picked, goal, drop), row)
