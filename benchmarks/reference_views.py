@@ -93,8 +93,8 @@ async def reference_looks(
 def _on_photo(
     detections: Sequence[Detection], scale: float, labels: frozenset[str]
 ) -> list[Detection]:
-    boxes = (without_frame(replace(each, details={}), scale) for each in detections)
-    return [box for box in boxes if box is not None and box.label in labels]
+    boxes = without_frame([replace(each, details={}) for each in detections], scale)
+    return [box for box in boxes if box.label in labels]
 
 
 def main() -> None:

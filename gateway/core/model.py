@@ -54,7 +54,7 @@ class CacheTerms:
 
 
 PLAN_MARK = "#"
-"""Between the pool and the number in the name of a learned plan."""
+"""Between the pool and the digest in the name of a learned plan."""
 
 
 @dataclass(frozen=True, slots=True)

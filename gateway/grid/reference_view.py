@@ -8,6 +8,7 @@ that of the finest grid, 2x1, which is about as far from either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from PIL import Image, ImageOps
@@ -39,8 +40,13 @@ def reference_view(photo: Image.Image, scale: float = SCALE) -> Image.Image:
     return view
 
 
-def without_frame(detection: Detection, scale: float = SCALE) -> Detection | None:
-    """A detection of the view as one of the photo; None where it is in the frame."""
+def without_frame(detections: Sequence[Detection], scale: float = SCALE) -> list[Detection]:
+    """The detections on the view as those on the photo, without what is in the frame."""
+    on_photo = (_on_photo(detection, scale) for detection in detections)
+    return [detection for detection in on_photo if detection.box.area > 0]
+
+
+def _on_photo(detection: Detection, scale: float) -> Detection:
     frame = (1 - scale) / 2
     box = Box(*((side - frame) / scale for side in detection.box)).mirrored.clip()
-    return replace(detection, box=box) if box.area > 0 else None
+    return replace(detection, box=box)

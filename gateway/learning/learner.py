@@ -36,7 +36,8 @@ together, no further ones are sampled."""
 SAMPLED_SHARE = 0.1
 """Of the photos, once a plan is made. Before that every photo is sampled, as far as there are
 images to spend."""
-READ_EVERY_S = 2.0
+READ_EVERY_S = 10.0
+"""A lesson is read whole: the trees of its plan may take a megabyte."""
 PLAN_LEASE_S = 900.0
 """How long nobody else makes a lesson's plan."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -82,6 +83,12 @@ class LessonState:
         return self.lesson.tally.saved >= self.lesson.tally.spent > 0
 
 
+def plan_name(pool: str, cascade: str) -> str:
+    """The name of a learned plan: the pool and a digest of its cascade. So a photo under way is
+    judged by the cascade that it came by, whatever was planned since, here or elsewhere."""
+    return f"{pool}{PLAN_MARK}{hashlib.sha256(cascade.encode()).hexdigest()[:8]}"
+
+
 class Lessons:
     """Holds the lessons as they were last read, and adds the plans that were learned to the
     routes."""
@@ -123,11 +130,12 @@ class Lessons:
             if key.route not in self.terms or key != self.key(key.route, key.pool):
                 continue
             last = self.states.get(key)
-            plan = self._plan(key, lesson.plan)
-            self.states[key] = LessonState(lesson, plan)
-            if plan is not None and (last is None or last.plan != plan):
+            if last is not None and last.lesson.plan == lesson.plan:  # it may have many trees
+                self.states[key] = LessonState(lesson, last.plan)
+                continue
+            self.states[key] = LessonState(lesson, self._plan(key, lesson.plan))
+            if self._take(key):
                 changed.append(key)
-                self._take(key, plan)
         return changed
 
     def _plan(self, key: LessonKey, packed: bytes) -> LearnedPlan | None:
@@ -136,20 +144,28 @@ class Lessons:
             return None
         try:
             plan = msgspec.json.decode(packed, type=LearnedPlan)
+            if plan.goal != self.terms[key.route].goal:
+                return None
             if plan.cascade:
-                Cascade.model_validate_json(plan.cascade)
+                self._add_route(key, plan.cascade)
         except (msgspec.DecodeError, ValidationError):
             return None
-        return plan if plan.goal == self.terms[key.route].goal else None
+        return plan
 
-    def _take(self, key: LessonKey, plan: LearnedPlan) -> None:
-        """Lets new photos go by the plan. Earlier plans stay known for photos under way."""
-        route = self._routes[key.route]
-        if not plan.cascade:
-            self._current.pop(key, None)
-            return
-        name = f"{key.pool}{PLAN_MARK}{plan.cascade_number}"
+    def _add_route(self, key: LessonKey, cascade: str) -> None:
+        """Adds the route by a cascade. Earlier ones stay known, for photos under way. Raises
+        ValidationError."""
+        route, name = self._routes[key.route], plan_name(key.pool, cascade)
         if name not in route.plans:
-            cascade = Cascade.model_validate_json(plan.cascade)
-            route.plans[name] = replace(route, cascade=cascade, plan=name)
-        self._current[key] = route.plans[name]
+            learned = Cascade.model_validate_json(cascade)
+            route.plans[name] = replace(route, cascade=learned, plan=name)
+
+    def _take(self, key: LessonKey) -> bool:
+        """Lets new photos go by the plan that was read. Returns whether there is one."""
+        plan = self.states[key].plan
+        if plan is not None and plan.cascade:
+            name = plan_name(key.pool, plan.cascade)
+            self._current[key] = self._routes[key.route].plans[name]
+        elif plan is not None:
+            self._current.pop(key, None)
+        return plan is not None

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.core.errors import GatewayError
-from gateway.core.model import Outcome, Photo, Route, Size, Tenant, Way
+from gateway.core.model import Photo, Route, Size, Tenant, Way
+from gateway.core.own_questions import Ask, own_answer
 from gateway.grid.compose import encode
 from gateway.grid.reference_view import drawn_size, reference_view, without_frame
 from gateway.grid.tile import tile
@@ -25,9 +25,6 @@ log = logging.getLogger("imgrid")
 
 MAX_VIEW_BYTES = 4 << 20
 """Of the view of a photo that a reference look is taken of; every provider takes so many."""
-
-Ask = Callable[[Photo, Way, Tenant], Awaitable[Outcome]]
-"""Answers a photo by one variant of its route, after the photos of all clients."""
 
 
 class SampledPhoto(NamedTuple):
@@ -80,18 +77,13 @@ class Observer:
             return None
         view = await asyncio.to_thread(_view, sampled.photo)
         detections = await self._answer(route, EXACT, view, sampled.tenant)
-        on_photo = (without_frame(detection) for detection in detections)
-        return [detection for detection in on_photo if detection is not None]
+        return without_frame(detections)
 
     async def _answer(
         self, route: Route, variant: str, photo: Photo, tenant: Tenant
     ) -> Sequence[Detection]:
         """The answer by one variant of the route. Raises the error of a photo that fails."""
-        copy = replace(photo, id=uuid.uuid4().hex)
-        outcome = await self.ask(copy, Way(route, variant), tenant)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.detections
+        return await own_answer(self.ask, photo, Way(route, variant), tenant)
 
 
 def _view(photo: Photo) -> Photo:

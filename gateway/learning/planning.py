@@ -22,15 +22,16 @@ FLOOR = 0.3
 
 
 def learned_plan(request: PlanRequest) -> LearnedPlan:
-    """The plan of a request, made on one core. Where nothing is certified, or nothing cheaper than
-    the plan before, its cascade is that one's."""
+    """The plan of a request, made on one core. For a drop, its cascade is that of the plan before
+    where nothing cheaper is certified; for a share to save it is always the new one, which is the
+    best that more photos know."""
     goal = request.goal
     delta = plan_delta(goal, request.number)
     search_goal = Goal(max_drop=goal.max_drop, save=goal.save, delta=delta, bound="mean")
     with parallel_config(backend="sequential"), threadpool_limits(1):
         explored = planner.explore(_sample(request), FLOOR, PlanOptions())
         settled = planner.settle(explored, search_goal)
-    earlier = request.earlier
+    earlier = request.earlier if goal.save is None else None
     if earlier is not None and earlier.cascade and earlier.images <= settled.picked.point.images:
         plan = earlier
     elif settled.saves_nothing:
@@ -67,10 +68,8 @@ def _new_plan(request: PlanRequest, settled: Plan) -> LearnedPlan:
         goal=request.goal,
         photos=len(request.observations),
         cascade=settled.cascade.model_dump_json(exclude_none=True),
-        cascade_number=request.number,
         images=settled.picked.point.images,
         drop=evidence.bound if evidence is not None and isfinite(evidence.bound) else None,
-        metric=settled.explored.study.training.quality.metric,
     )
 
 

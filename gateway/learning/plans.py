@@ -22,8 +22,7 @@ class LearningGoal(Struct, frozen=True):
 
 class LearnedPlan(Struct, frozen=True):
     """The latest plan of a route. `number` counts the plans made, of which the first may promise
-    nothing; `cascade` is its JSON, empty where photos go on alone, and `cascade_number` the plan
-    that it is of.
+    nothing; `cascade` is its JSON, empty where photos go on alone.
 
     `photos` is the number of observations it was made from, `images` its estimated images a photo,
     and `drop` the bound of what it loses. `certifiable_images` and `certifiable_photos` are the
@@ -35,10 +34,8 @@ class LearnedPlan(Struct, frozen=True):
     goal: LearningGoal
     photos: int
     cascade: str = ""
-    cascade_number: int = 0
     images: float = 1.0
     drop: float | None = None
-    metric: str = ""
     certifiable_images: float | None = None
     certifiable_photos: int | None = None
 
@@ -49,8 +46,8 @@ class LearnedPlan(Struct, frozen=True):
 
 
 class PlanRequest(Struct, frozen=True):
-    """What a plan is made from. `price` are the arguments of a Price; `earlier` is the plan before
-    it, which stays where it is no dearer."""
+    """What a plan is made from. `usd_per_image`, `tiers` and `as_of` are those of the provider's
+    price; `earlier` is the plan before it, which stays where it is no dearer."""
 
     observations: list[bytes]
     goal: LearningGoal

@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
@@ -26,6 +25,7 @@ from gateway.core.events import (
     Settled,
 )
 from gateway.core.model import Entry, Outcome, Photo, Route, Tenant, Way
+from gateway.core.own_questions import Ask, own_answer
 from providers.detection import Detection, Task, concerning
 from thresholds.drift import Record
 from thresholds.metrics.agreement import (
@@ -49,8 +49,6 @@ ALERT_COMPARISONS = 100
 """...until so many were."""
 
 Detections = Sequence[Detection]
-Ask = Callable[[Photo, Way, Tenant], Awaitable[Outcome]]
-"""Answers a photo by one variant of its route, after the photos of all clients."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +218,8 @@ class DriftMonitor:
 
     async def _answer(self, photo: ComparedPhoto, variant: str) -> Detections:
         """The answer by one variant of the route. Raises the error of a photo that fails."""
-        copy = replace(photo.photo, id=uuid.uuid4().hex)
         way = Way(photo.route, variant, photo.extras, photo.only_labels)
-        outcome = await self._ask(copy, way, photo.tenant)
-        if outcome.error is not None:
-            raise outcome.error
-        return outcome.detections
+        return await own_answer(self._ask, photo.photo, way, photo.tenant)
 
     # -- comparison
 

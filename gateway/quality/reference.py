@@ -45,8 +45,7 @@ class ReferenceProvider:
     ) -> Sequence[Detection]:
         view = await asyncio.to_thread(view_of, picture, self.about)
         detections = await self._provider.detect(view, task, extras)
-        on_photo = (without_frame(detection) for detection in detections)
-        return [detection for detection in on_photo if detection is not None]
+        return without_frame(detections)
 
     async def ready(self) -> None:
         await self._provider.ready()

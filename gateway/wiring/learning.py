@@ -11,10 +11,11 @@ from gateway.config.errors import ConfigError
 from gateway.core.clock import Clock
 from gateway.core.events import Events
 from gateway.core.outage_log import OutageLog
+from gateway.core.own_questions import Ask
 from gateway.grid.reference_view import SCALE
 from gateway.learning.learner import Learner
 from gateway.learning.lessons import LearningTerms, Lessons
-from gateway.learning.observer import Ask, Observer
+from gateway.learning.observer import Observer
 from gateway.learning.planning_process import plan_in_child
 from gateway.learning.plans import LearningGoal
 from gateway.store.learning import LearningStore

@@ -100,7 +100,6 @@ class Desk:
             goal=request.goal,
             photos=len(request.observations),
             cascade=self.cascade,
-            cascade_number=request.number if self.cascade else 0,
             images=0.25 if self.cascade else 1.0,
         )
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.core.events import PlanLearned
-from gateway.learning.lessons import FIRST_PHOTOS, LearningTerms, Phase
-from gateway.learning.plans import LearningGoal
+from gateway.learning.lessons import FIRST_PHOTOS, LearningTerms, Phase, plan_name
+from gateway.learning.plans import LearnedPlan, LearningGoal
 from gateway.store.learning import LearningStore, Tally
 from tests.support.learning import (
     CASCADE,
@@ -30,6 +31,8 @@ from thresholds.cascade import Cascade, Stage
 from thresholds.shape import Shape
 from thresholds.variants import TARGET
 
+NAME = plan_name("shop", Desk().cascade)
+
 
 class TestPlans:
     """As soon as there are observations enough, a plan is made, and photos go by it."""
@@ -42,7 +45,7 @@ class TestPlans:
         assert bench.current() is bench.routes["objects"]
         await bench.learn(photos=1)
         route = bench.current()
-        assert (route.cascade, route.plan, route.title) == (CASCADE, "shop#1", "objects/shop")
+        assert (route.cascade, route.plan, route.title) == (CASCADE, NAME, "objects/shop")
         state = bench.lessons.state(route, "shop")
         assert state is not None
         assert state.phase == Phase.SAVING
@@ -56,8 +59,36 @@ class TestPlans:
         earlier = bench.current()
         bench.desk.cascade = Cascade(stages=(Stage(shape=Shape(3, 3)),)).model_dump_json()
         await bench.learn()
-        assert bench.current().plan == "shop#2"
-        assert bench.routes["objects"].at("shop#1") is earlier
+        assert bench.current().plan == plan_name("shop", bench.desk.cascade) != NAME
+        assert bench.routes["objects"].at(NAME) is earlier
+
+    async def test_another_plan_of_the_same_number_is_another_plan(
+        self, store: LearningStore
+    ) -> None:
+        """Where another replica replaced the plan, as for another goal, and it is made anew, photos
+        go by the new cascade, and those under way by the one that they came by."""
+        bench = Bench(store)
+        await bench.learn()
+        key = bench.lessons.key("objects", "shop")
+        await store.publish(key, msgspec.json.encode(LearnedPlan(1, LearningGoal(save=0.5), 240)))
+        bench.desk.cascade = Cascade(stages=(Stage(shape=Shape(3, 3)),)).model_dump_json()
+        await bench.learn()
+        assert [request.number for request in bench.desk.requests] == [1, 1]
+        assert bench.current().cascade.shapes == "3x3"
+        assert bench.routes["objects"].at(NAME).cascade == CASCADE
+
+    async def test_a_plan_is_decoded_once(self, store: LearningStore) -> None:
+        """While the plan stays as it is, only the account is taken over: a cascade is large."""
+        bench = Bench(store)
+        await bench.learn()
+        first = bench.lessons.state(ROUTE, "shop")
+        await store.add(bench.lessons.key("objects", "shop"), Tally(photos=7))
+        await bench.learner.read()
+        second = bench.lessons.state(ROUTE, "shop")
+        assert first is not None
+        assert second is not None
+        assert second.plan is first.plan
+        assert second.lesson.tally.photos == 7
 
     async def test_a_plan_that_certifies_nothing_changes_nothing(
         self, store: LearningStore
@@ -76,7 +107,10 @@ class TestPlans:
         await bench.learn(SHOP)
         assert bench.current(PRESS).plan == ""
         await bench.learn(PRESS)
-        assert (bench.current(SHOP).plan, bench.current(PRESS).plan) == ("shop#1", "press#1")
+        assert (bench.current(SHOP).plan, bench.current(PRESS).plan) == (
+            NAME,
+            NAME.replace("shop", "press"),
+        )
 
     async def test_a_route_that_does_not_plan_itself_is_left_alone(
         self, store: LearningStore
@@ -96,7 +130,7 @@ class TestPlans:
         assert (first.number, first.earlier) == (1, None)
         assert second.number == 2
         assert second.earlier is not None
-        assert second.earlier.cascade_number == 1
+        assert second.earlier.number == 1
 
 
 class TestProcesses:
@@ -123,7 +157,7 @@ class TestProcesses:
             await asyncio.gather(here.learner.update(), there.learner.update())
             await asyncio.gather(here.learner.read(), there.learner.read())
             assert len(here.desk.requests) + len(there.desk.requests) == 1
-            assert here.current().plan == there.current().plan == "shop#1"
+            assert here.current().plan == there.current().plan == NAME
 
     @pytest.mark.parametrize(
         "terms",
@@ -183,9 +217,14 @@ class TestProcesses:
         assert [lesson.tally.photos for lesson in lessons.values()] == [2]
 
 
+def test_a_plan_is_named_by_its_pool_and_its_cascade() -> None:
+    """The name is the pool and the beginning of the cascade's SHA-256."""
+    assert plan_name("shop", "x") == "shop#2d711642"
+
+
 def test_a_photo_goes_by_a_variant_of_its_plan() -> None:
     """The variants of a learned route are those of its cascade, and each look is one too."""
-    route = replace(ROUTE, cascade=CASCADE, plan="shop#1")
+    route = replace(ROUTE, cascade=CASCADE, plan=NAME)
     assert route.variant(TARGET) is CASCADE
     shapes: Sequence[str] = [route.variant(f"look {shape}").shapes for shape in GRIDS]
     assert shapes == ["2x1", "2x2"]

@@ -14,7 +14,7 @@ from gateway.store.answers import Answers
 from gateway.store.memory.answers import MemoryAnswers
 from gateway.store.redis.answers import RedisAnswers
 from gateway.testing.redis_server import RedisServer
-from tests.support.redis import patient_commands
+from tests.support.redis import two_replicas
 
 
 @asynccontextmanager
@@ -24,13 +24,8 @@ async def memory(max_bytes: int = 1 << 20) -> AsyncIterator[list[Answers]]:
 
 @asynccontextmanager
 async def redis(server: RedisServer, max_bytes: int = 1 << 20) -> AsyncIterator[list[Answers]]:
-    both = [patient_commands(server) for _ in range(2)]
-    await both[0].client.flushall()
-    try:
+    async with two_replicas(server) as both:
         yield [RedisAnswers(commands, max_bytes=max_bytes) for commands in both]
-    finally:
-        for commands in both:
-            await commands.close()
 
 
 Open = Callable[..., AbstractAsyncContextManager[list[Answers]]]

@@ -16,7 +16,7 @@ from gateway.store.redis.learning import RedisLearningStore
 from gateway.store.sqlite.database import Database
 from gateway.store.sqlite.learning import SqliteLearningStore
 from gateway.testing.redis_server import RedisServer
-from tests.support.redis import patient_commands
+from tests.support.redis import two_replicas
 
 Open = Callable[[], AbstractAsyncContextManager[list[LearningStore]]]
 
@@ -35,13 +35,8 @@ async def sqlite(folder: Path) -> AsyncIterator[list[LearningStore]]:
 
 @asynccontextmanager
 async def redis(server: RedisServer) -> AsyncIterator[list[LearningStore]]:
-    both = [patient_commands(server) for _ in range(2)]
-    await both[0].client.flushall()
-    try:
+    async with two_replicas(server) as both:
         yield [RedisLearningStore(commands) for commands in both]
-    finally:
-        for commands in both:
-            await commands.close()
 
 
 FACTORIES: Mapping[str, Callable[..., AbstractAsyncContextManager[list[LearningStore]]]] = {

@@ -15,7 +15,7 @@ from gateway.store.redis.replies import RedisReplies
 from gateway.store.replies import Replies
 from gateway.store.tiered_replies import TieredReplies
 from gateway.testing.redis_server import RedisServer
-from tests.support.redis import patient_commands
+from tests.support.redis import two_replicas
 from tests.support.waiting import PATIENCE_S
 
 
@@ -32,16 +32,11 @@ async def memory(**settings: float) -> AsyncIterator[list[Replies]]:
 async def redis(
     server: RedisServer, keep_s: float = 60, lease_s: float = 60
 ) -> AsyncIterator[list[Replies]]:
-    both = [patient_commands(server) for _ in range(2)]
-    await both[0].client.flushall()
-    try:
+    async with two_replicas(server) as both:
         yield [
             RedisReplies(commands, keep_s=keep_s, lease_s=lease_s, patience_s=PATIENCE_S)
             for commands in both
         ]
-    finally:
-        for commands in both:
-            await commands.close()
 
 
 @asynccontextmanager
