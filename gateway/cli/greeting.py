@@ -30,7 +30,8 @@ def greeting(parts: Parts, url: str) -> str:
 
 
 def route_lines(parts: Parts) -> list[str]:
-    """One line a route: its task, its provider, its shapes, how long it waits, and for whom."""
+    """One line a route: its task, its provider, its shapes (those that it tries, where it plans
+    itself), how long it waits, and for whom."""
     lines = []
     for route in parts.routes.values():
         about = parts.providers[route.provider].about
@@ -38,9 +39,10 @@ def route_lines(parts: Parts) -> list[str]:
         wait = f"waits up to {1000 * route.max_wait_s:g} ms for company"
         if isinf(route.max_wait_s):
             wait = "waits for company as long as deadlines allow"
-        lines.append(
-            f"  {route.task:<11} {about.name} ({about.kind}), {route.cascade.shapes}, {wait}{users}"
-        )
+        shapes = route.cascade.shapes
+        if grids := [str(look.shape) for look in route.looks if not look.provider]:
+            shapes = f"plans itself ({shapes} until then; tries {', '.join(grids)})"
+        lines.append(f"  {route.task:<11} {about.name} ({about.kind}), {shapes}, {wait}{users}")
     return lines
 
 

@@ -158,6 +158,14 @@ def test_the_greeting_shows_how_to_try_an_open_gateway(tmp_path: Path) -> None:
     assert "detect_labels" in text
 
 
+def test_the_greeting_says_that_a_route_plans_itself(tmp_path: Path) -> None:
+    """Of a route that plans itself the greeting says so, and names the grids that it tries."""
+    learn = {"shapes": ["2x1", "3x3"]}
+    route = {"task": "objects", "provider": "eye", "cascade": "auto", "save": 0.5, "learn": learn}
+    text = greeting(parts_of(tmp_path, {**CONFIG, "routes": [route]}), "http://127.0.0.1:1")
+    assert "plans itself (1x1 until then; tries 2x1, 3x3)" in text
+
+
 def test_the_greeting_names_tenants_but_no_keys(tmp_path: Path) -> None:
     """With tenants the greeting names them but not their keys, and its command has placeholders for
     keys."""
