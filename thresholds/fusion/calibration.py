@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 
 from thresholds.fusion.arrays import Floats
@@ -74,10 +76,12 @@ def calibration_knots(scores: Floats, targets: Floats) -> Knots:
         return identity
     ranked = np.sort(scores)[::-1]
     knots = [identity[0]]
-    for level in LEVELS:
-        count = np.count_nonzero(targets >= level)
+    for count, group in groupby(LEVELS, lambda level: int(np.count_nonzero(targets >= level))):
+        levels = list(group)
         if 0 < count < len(ranked):
-            knot = round(float(ranked[count - 1 : count + 1].mean()), 6)
-            if knots[-1][0] < knot < 1:
-                knots.append((knot, level))
+            # Levels between which no target lies share one gap between two scores.
+            places = np.linspace(ranked[count], ranked[count - 1], len(levels) + 2)[1:-1]
+            for place, level in zip(places.round(6).tolist(), levels, strict=True):
+                if knots[-1][0] < place < 1:
+                    knots.append((place, level))
     return (*knots, identity[1])
