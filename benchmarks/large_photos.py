@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from common import photos, rss_mb
+from common import children_of, photos, rss_mb
 from fixed_speed import gateway_process, provider_process
 from PIL import Image
 from rich.console import Console
@@ -69,19 +69,11 @@ class Memory:
     async def watch(self) -> None:
         while True:
             total_mb = 0.0
-            for pid in (self.pid, *_children(self.pid)):
+            for pid in (self.pid, *children_of(self.pid)):
                 with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
                     total_mb += rss_mb(pid)
             self.peak_mb = max(self.peak_mb, total_mb)
             await asyncio.sleep(SAMPLE_S)
-
-
-def _children(pid: int) -> list[int]:
-    """The children of all threads of a process."""
-    pids: list[int] = []
-    for file in Path(f"/proc/{pid}/task").glob("*/children"):
-        pids += map(int, file.read_text().split())
-    return pids
 
 
 @dataclass
@@ -178,7 +170,7 @@ async def try_one(
         await asyncio.sleep(rest_s)
         watching.cancel()
         result.peak_mb = memory.peak_mb
-        result.rest_mb = rss_mb(pid) + sum(map(rss_mb, _children(pid)))
+        result.rest_mb = rss_mb(pid) + sum(map(rss_mb, children_of(pid)))
     return result
 
 

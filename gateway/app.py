@@ -28,6 +28,7 @@ from gateway.api.request_record import RequestRecorder
 from gateway.api.resources.documentation import Documentation
 from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
+from gateway.api.resources.models import ModelsApi
 from gateway.api.resources.not_found import AwsPathRoute, not_found
 from gateway.api.resources.routes import RoutesApi
 from gateway.core.errors import BufferAway
@@ -63,6 +64,7 @@ def create_app(parts: Parts) -> Starlette:
         app.state.ops = _ops_app(replace(operations, is_private=True))
     _add_dialects(app, parts)
     _add_resources(app, parts)
+    ModelsApi(parts.service, operations.readiness, parts.keyring).add_to(app)
     app.add_exception_handler(HTTPException, not_found)
     return app
 
@@ -150,7 +152,7 @@ def _operations(parts: Parts, app: Starlette) -> Operations:
         metrics=parts.metrics,
         keyring=parts.keyring,
         clock=parts.clock,
-        notices=parts.stores.notices,
+        notices=lambda: {**parts.stores.notices(), **parts.reloader.problems},
         connections=app.state.connections.counts,
         grpc_calls=parts.grpc.call_counts if parts.grpc else dict,
     )
@@ -199,6 +201,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         # cancelled before the drain: comparisons and lessons do not delay the end
         _run_in_background(stack, parts.pipeline.drift_monitor.run())
         _run_in_background(stack, parts.pipeline.learner.run())
+        _run_in_background(stack, parts.reloader.run())
         await stack.enter_async_context(parts.stores.job_feed.running(parts.buffer))
         if parts.grpc is not None:
             await stack.enter_async_context(parts.grpc.serving(grace_s(parts)))

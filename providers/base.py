@@ -7,7 +7,7 @@ its `kind`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -17,10 +17,16 @@ from providers.call_limits import CallLimits
 from providers.detection import Detection, Task, Vocabulary
 from providers.prices import Price
 
+Draw = Callable[[tuple[int, int]], Image.Image]
+"""Draws a picture as RGB pixels for a provider that sees it in that width and height: in that size,
+or in its own proportions where it is not twice as large. It may be called in any thread. Raises
+PictureRefused where the picture cannot be decoded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture for a provider: encoded bytes or RGB pixels, as its `About.wants` says.
+    """One picture for a provider: encoded bytes, RGB pixels, or what draws them, as its
+    `About.wants` says.
 
     `hops` counts the gateways that the request has come through.
     """
@@ -29,7 +35,13 @@ class Picture:
     height_px: int
     data: bytes = b""
     pixels: Image.Image | None = None
+    draw: Draw | None = None
     hops: int = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.width_px, self.height_px
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,9 @@ class About:
     name: str
     kind: str
     tasks: frozenset[Task]
-    wants: Literal["bytes", "pixels"] = "bytes"
+    wants: Literal["bytes", "pixels", "drawing"] = "bytes"
+    """drawing: the pixels of a canvas, and of a photo alone what draws it, so that it is decoded in
+    the thread that looks at it, and once only, in the size that the provider sees."""
     limits: Limits = Limits()
     price: Price = Price()
     prices: Mapping[Task, Price] = field(default_factory=dict)
@@ -71,10 +85,15 @@ class About:
     most: Mapping[Task, int] = field(default_factory=dict)
     """The most detections that one answer can hold, for all photos on the picture together: words
     of TEXT, persons of EQUIPMENT, and whatever an answer consists of for other tasks."""
+    in_process: bool = False
+    """True if the provider computes in this process: a call ends with it, and is billed by nobody
+    else."""
     applies_exif: bool = False
     """True if the provider turns JPEGs upright by their EXIF before it looks at them."""
     vocabulary: Vocabulary = ""
     """The vocabulary of the labels. They are translated for clients of another vendor's API."""
+    labels: tuple[str, ...] = ()
+    """The labels by class id, where they are known; "" for a class that is never reported."""
 
     def price_of(self, task: Task, extras: Sequence[str] = ()) -> Price:
         """The price of one picture for a task. For EXTRAS, the prices of all features in `extras`

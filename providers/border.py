@@ -116,6 +116,8 @@ def sane_detection(detection: object) -> Detection:
     sane."""
     if not isinstance(detection, Detection):
         raise Insane("no detection")
+    if _is_plain(detection):
+        return detection
     return Detection(
         label=_text(detection.label),
         score=_score(detection.score),
@@ -126,6 +128,27 @@ def sane_detection(detection: object) -> Detection:
         parent=_integer_or_none(detection.parent),
         details=_details(detection.details),
         landmarks=tuple(_sane_landmarks(detection.landmarks)),
+    )
+
+
+def _is_plain(detection: Detection) -> bool:
+    """Whether the detection is a label, a score and a box and nothing else, all sane as they are:
+    those of networks are, and need no copy."""
+    label, score, box, details = detection.label, detection.score, detection.box, detection.details
+    if type(label) is not str or type(score) is not float or type(details) is not dict:
+        return False
+    further = (
+        *(detection.kind, detection.key, detection.parent),
+        *(detection.polygon, detection.landmarks),
+    )
+    is_bare = further == ("", None, None, (), ()) and not details
+    return is_bare and label.isascii() and 0.0 <= score <= 1.0 and _is_near(box)
+
+
+def _is_near(box: Box) -> bool:
+    """Whether all sides are numbers near the picture, as floats."""
+    return type(box) is Box and all(
+        type(place) is float and -MAX_REACH <= place <= MAX_REACH for place in box
     )
 
 

@@ -19,6 +19,7 @@ from pydantic import Field
 from providers.base import Provider
 from providers.detection import Box, Detection, Task
 from providers.engine.look import RunningLook, run_session
+from providers.engine.memory import loaded_with_growth
 from providers.engine.worker import LocalProvider
 from providers.errors import Misconfigured
 from providers.extras import import_package
@@ -137,14 +138,17 @@ def create(name: str, options: Options, folder: Path) -> Provider:
     import_package("onnxruntime", "ocr")
     package = import_package("rapidocr", "ocr")
     try:
-        engines = [_load(package, options) for _ in range(options.concurrency)]
+        engines, memory_bytes = loaded_with_growth(
+            lambda: [_load(package, options) for _ in range(options.concurrency)]
+        )
     except Exception as error:  # RapidOCR documents no exceptions
         raise Misconfigured(f"{name}: RapidOCR could not load its networks: {error}") from error
     reader = OcrReader(engines, options.floor)
     return LocalProvider(
-        replace(about_of(name, options, frozenset({Task.TEXT})), wants="pixels"),
+        replace(about_of(name, options, frozenset({Task.TEXT})), wants="drawing", in_process=True),
         reader,
         options.timeout_ms,
+        memory_bytes=memory_bytes,
     )
 
 

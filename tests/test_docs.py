@@ -63,6 +63,7 @@ TABLES = {
         "limits.": sections.LimitSettings,
     },
     "`decoder`": {"decoder.": sections.DecoderSettings},
+    "`engine`": {"engine.": sections.EngineSettings},
     "`jobs`, `webhooks` and `fetch`": {
         "jobs.": sections.JobSettings,
         "webhooks.": sections.WebhookSettings,

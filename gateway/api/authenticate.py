@@ -25,6 +25,7 @@ DECIDING = frozenset(
         "content-type",
         "host",
         "idempotency-key",
+        "inference-header-content-length",
         "last-event-id",
         "ocp-apim-subscription-key",
         "origin",

@@ -58,7 +58,8 @@ class Service:
     async def answer(
         self, question: Question, tenant: Tenant, dialect: DialectSpec
     ) -> list[ItemAnswer]:
-        """The answer for each photo, in order; one that is refused costs the others nothing.
+        """The answer for each photo, in order; one that is refused costs the others nothing. Where
+        it is all or nothing, the others then have no outcomes.
 
         Raises NotServed or BadRequest where no photo's requests are served, Busy where the buffer
         is full or too much is being fetched, and Stopping where the process goes down.
@@ -69,6 +70,8 @@ class Service:
             raise refusals[0]
         photos = await self._photos(question.items, ways, tenant, question.limits or dialect.limits)
         self._tell_refusals(photos, dialect.name)
+        if _is_refused_whole(question, photos):
+            return list(map(_unasked, photos))
         answers = await self._answers(photos, ways, tenant, question)
         vocabulary = _vocabulary(dialect.name)
         if not vocabulary:
@@ -269,6 +272,18 @@ def _vocabulary(dialect: str) -> Vocabulary:
     return cast(Vocabulary, dialect) if dialect in get_args(Vocabulary) else ""
 
 
+def _is_refused_whole(question: Question, photos: Sequence[Photo | GatewayError]) -> bool:
+    """Whether one refused photo refuses them all."""
+    return question.all_or_nothing and any(isinstance(each, GatewayError) for each in photos)
+
+
+def _unasked(photo: Photo | GatewayError) -> ItemAnswer:
+    """The answer for a photo that nobody was asked about: it, or another one, is refused."""
+    if isinstance(photo, GatewayError):
+        return ItemAnswer(None, refusal=photo)
+    return ItemAnswer(photo)
+
+
 def _item_answer(
     photo: Photo | GatewayError,
     ways: Ways | GatewayError,
@@ -277,7 +292,7 @@ def _item_answer(
 ) -> ItemAnswer:
     """The answer for one photo, which takes its outcomes from the iterator."""
     if isinstance(photo, GatewayError):
-        return ItemAnswer(None, refusal=photo)
+        return _unasked(photo)
     assert not isinstance(ways, GatewayError)
     by_task: dict[Task, Outcome] = {}
     for task, way in ways.items():

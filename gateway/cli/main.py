@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli import keys, profile
+from gateway.cli.calibrate import calibrate
+from gateway.cli.capacity import capacity
 from gateway.cli.console import ConfigFile, err, out, paragraph_help, read
 from gateway.cli.evaluate import evaluate
 from gateway.cli.plan import plan
+from gateway.cli.plan_local import PlanCommand
 from gateway.config.defaults import DEFAULT_FILE
 from gateway.config.errors import ConfigError
 
@@ -29,6 +32,7 @@ class DemoTask(StrEnum):
 
     TEXT = "text"
     OBJECTS = "objects"
+    LOCAL = "local"
 
 
 class ExampleProvider(StrEnum):
@@ -117,7 +121,10 @@ def serve(
 @paragraph_help
 def demo(
     task: Annotated[
-        DemoTask, typer.Option(help="Read drawn signs, or find drawn crates and balls.")
+        DemoTask,
+        typer.Option(
+            help="Read drawn signs, find drawn crates and balls, or moderate sample photos."
+        ),
     ] = DemoTask.TEXT,
     photos: Annotated[
         Path | None, typer.Option(help="Find objects on the photos of this folder instead …")
@@ -137,12 +144,23 @@ def demo(
     """See it work: pictures of many clients through a gateway on this machine, and what was billed.
 
     The demo draws signs, receipts and labels, which the local OCR reads, or tables with crates and
-    balls, which the kind `shapes` finds: no keys, no network.
+    balls, which the kind `shapes` finds: no keys, no network. The task `local` measures this
+    machine, and moderates sample photos by a network that runs here; `make demo-local` installs it.
     """
     if (photos is None) != (model is None):
         raise ConfigError(
             "--photos and --model go together: a folder of photos and a detector in ONNX"
         )
+
+    if task is DemoTask.LOCAL and photos is None:
+        from gateway.cli.demo_local import run_local_demo
+        from gateway.demo.local import installed_files, local_plan
+
+        folder = out_dir / task
+        local = local_plan(installed_files(), folder, clients, count)
+        file = run_local_demo(local, folder, out)
+        out.print(f"answers and page: [bold]{file}[/]")
+        return
 
     from gateway.cli.demo import run_demo
     from gateway.demo.plans import objects_plan, scenes_plan, text_plan
@@ -182,8 +200,10 @@ def usage(config: ConfigFile = DEFAULT_FILE) -> None:
     out.print(usage_table(days))
 
 
-app.command()(paragraph_help(plan))
+app.command(cls=PlanCommand)(paragraph_help(plan))
+app.command()(paragraph_help(capacity))
 app.command()(paragraph_help(evaluate))
+app.command()(paragraph_help(calibrate))
 app.add_typer(profile.app, name="profile")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config_app, name="config")

@@ -32,6 +32,8 @@ def check_route(
     if cascade.merge == "fuse" and route.task == "text":
         raise ConfigError(f"{where}.merge: text is not fused; use discard")
     _check_cache(route, f"{where}.cache.near_distance")
+    if route.is_auto:
+        _check_lasting(config, index, file)
     if route.companion:
         _check_companion(route, cascade, providers, f"{where}.companion")
     if route.fallback is not None:
@@ -112,6 +114,18 @@ def _check_cache(route: RouteSettings, where: str) -> None:
             f"{where}: nothing would show where a near-duplicate's answer is wrong, because "
             "watch.share is 0; set watch.share, or leave near_distance out"
         )
+
+
+def _check_lasting(config: Settings, index: int, file: Path) -> None:
+    """Checks that a route learns of one model only: what it learned holds for no other."""
+    route = config.routes[index]
+    for name in filter(None, (route.provider, route.companion)):
+        if config.providers[name].get("reload_s"):
+            raise ConfigError(
+                f"{file}: routes[{index}].cascade: auto learns what one model does, and "
+                f"providers.{name}.reload_s takes others while it runs; leave reload_s out, and "
+                "restart for a new model"
+            )
 
 
 def _check_companion(

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from gateway.config.errors import ConfigError
 from gateway.config.sections import Section
-from gateway.core.fault_names import FaultName
+from gateway.core.fault_names import FaultName, ProviderFault
 from gateway.core.model import Labels
 from providers.detection import BOXED, Task
 from thresholds.cascade import Border, Cascade, Crossing, Merge, Stage, load
@@ -78,9 +78,10 @@ class FallbackSettings(Section):
 
     provider: str
     on: list[FaultName] = Field(
-        default_factory=lambda: list(get_args(FaultName)),
+        default_factory=lambda: list(get_args(ProviderFault)),
         min_length=1,
-        description="after which faults; an open breaker of the provider always counts",
+        description="after which faults, or for which overload: photos that the provider could not "
+        "answer in time; an open breaker of the provider always counts",
     )
 
 

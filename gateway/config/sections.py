@@ -102,6 +102,16 @@ class DecoderSettings(Section):
     timeout_ms: float = Field(20_000, gt=0, description="how long a photo may take to decode")
 
 
+class EngineSettings(Section):
+    """What the networks of this process share."""
+
+    memory_mb: float | None = Field(
+        None,
+        gt=0,
+        description="the most memory that loading all local networks may take, in MB of 10^6 bytes",
+    )
+
+
 class JobSettings(Section):
     """Jobs: photos that are handed in together and answered later."""
 

@@ -19,6 +19,7 @@ from gateway.config.sections import (
     BufferSettings,
     CorsOrigin,
     DecoderSettings,
+    EngineSettings,
     FetchSettings,
     GrpcSettings,
     JobSettings,
@@ -73,6 +74,7 @@ class Settings(BaseModel):
     fetch: FetchSettings = FetchSettings()
     limits: LimitSettings = LimitSettings()
     decoder: DecoderSettings = DecoderSettings()
+    engine: EngineSettings = EngineSettings()
     names: list[Path] = Field(
         default_factory=list, description="files of names, which override the shipped ones"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from gateway.core.errors import GatewayError
+from gateway.core.origin import Origin
 from providers.detection import Detection, Task
 from thresholds.cascade import Cascade, Stage
 from thresholds.made_with import Mismatch
@@ -45,12 +46,12 @@ class Fallback:
 @dataclass(frozen=True, slots=True)
 class CacheTerms:
     """How a route caches answers: for how long, and within which Hamming distance of their
-    perceptual hashes two photos count as near-duplicates (None: no two do). `origin` is a digest of
+    perceptual hashes two photos count as near-duplicates (None: no two do). `origin` is
     what the answers depend on beside the photo: cascade, providers, models."""
 
     ttl_s: float
+    origin: Origin
     near_distance: int | None = None
-    origin: str = ""
 
 
 PLAN_MARK = "#"
@@ -82,8 +83,9 @@ class Route:
     fallback: Fallback | None = None
     labels: Labels = "alone"
     """For the task LABELS."""
-    mismatches: tuple[Mismatch, ...] = ()
-    """Where the provider is another than the one that the cascade was made with."""
+    mismatches: list[Mismatch] = field(default_factory=list, compare=False)
+    """Where the provider is another than the one that the cascade was made with. Those of another
+    model take the place of earlier ones: `wiring.model_reloader`."""
     cache: CacheTerms | None = None
     """None where every photo is asked about."""
     looks: tuple[Stage, ...] = ()

@@ -63,6 +63,9 @@ class Question:
     """The number of gateways that the call passed before this one."""
     partial: bool = False
     """Whether the dialect can tell the error of one task beside the answers to others."""
+    all_or_nothing: bool = False
+    """Whether no photo is asked about where one is refused, for the dialect cannot tell the error
+    of one photo beside the answers for others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,8 @@ def page(summary: Summary, sheets: Sequence[CanvasSheet], answers: Sequence[Answ
         numbers=_numbers(summary),
         bars=_bars(summary),
         facts=_facts(summary),
-        sheets=_lines(_sheet(number, sheet) for number, sheet in enumerate(sheets, 1)),
-        answers=_lines(map(_row, answers)),
+        sheets=lines(_sheet(number, sheet) for number, sheet in enumerate(sheets, 1)),
+        answers=lines(map(_row, answers)),
         note=_note(summary),
     )
     style, scripts = resource("gateway.demo", "page.css"), resource("gateway.demo", "zoom.html")
@@ -93,7 +93,7 @@ def page(summary: Summary, sheets: Sequence[CanvasSheet], answers: Sequence[Answ
 
 
 def _lead(summary: Summary) -> str:
-    clients, photos = _count(summary.clients, "client"), _count(summary.photos, "photo")
+    clients, photos = count_text(summary.clients, "client"), count_text(summary.photos, "photo")
     return (
         f"{clients} asked for {summary.task} in {photos}. "
         f"The gateway packed photos into shared pictures and asked {summary.provider} once a "
@@ -107,20 +107,21 @@ def _numbers(summary: Summary) -> str:
     note = (
         f"on a million photos at {price}: {_usd(alone)} alone, {_usd(through)} through the gateway"
     )
-    saved, clients = f"{100 * summary.saved:.3g}%", _count(summary.clients, "client")
-    return _lines(
+    saved, clients = f"{100 * summary.saved:.3g}%", count_text(summary.clients, "client")
+    return lines(
         (
-            _number(
+            number_card(
                 "Saved", saved, "of the images that would have been billed", "number chief card"
             ),
-            _number("Photos asked about", f"{summary.photos:,}", f"by {clients}"),
-            _number("Images billed", f"{summary.billed:,}", f"instead of {summary.alone:,}"),
-            _number("Saved a month", _usd(alone - through), note),
+            number_card("Photos asked about", f"{summary.photos:,}", f"by {clients}"),
+            number_card("Images billed", f"{summary.billed:,}", f"instead of {summary.alone:,}"),
+            number_card("Saved a month", _usd(alone - through), note),
         )
     )
 
 
-def _number(name: str, value: str, note: str, css: str = "number card") -> str:
+def number_card(name: str, value: str, note: str, css: str = "number card") -> str:
+    """A figure with its name above and a note below."""
     return (
         f'<div class="{css}"><dt>{escape(name)}</dt>'
         f'<dd><span class="big">{escape(value)}</span><small>{escape(note)}</small></dd></div>'
@@ -129,24 +130,28 @@ def _number(name: str, value: str, note: str, css: str = "number card") -> str:
 
 def _bars(summary: Summary) -> str:
     most = max(summary.alone, summary.billed, 1)
-    return _lines(
+    return lines(
         (
-            _bar("Each photo alone", summary.alone, most, "alone"),
-            _bar("Through the gateway", summary.billed, most, "through"),
+            bar("Each photo alone", summary.alone / most, _images(summary.alone), "alone"),
+            bar("Through the gateway", summary.billed / most, _images(summary.billed), "through"),
         )
     )
 
 
-def _bar(name: str, images: int, most: int, css: str) -> str:
-    """One bar. The drawing is hidden from screen readers, because the number beside it says the
-    same."""
-    width = 100 * images / most
+def _images(number: int) -> str:
+    return count_text(number, "image")
+
+
+def bar(name: str, share: float, amount: str, css: str) -> str:
+    """A bar over this share of its track. The drawing is hidden from screen readers, because the
+    amount beside it says the same."""
+    width = 100 * share
     return (
         f'<div class="bar"><span>{escape(name)}</span>'
         '<svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="track" width="100" height="10"></rect>'
         f'<rect class="{css}" width="{width:.2f}" height="10"></rect></svg>'
-        f"<b>{_count(images, 'image')}</b></div>"
+        f"<b>{escape(amount)}</b></div>"
     )
 
 
@@ -155,11 +160,16 @@ def _facts(summary: Summary) -> str:
     facts = {
         "Quality": summary.quality,
         "Canvases by shape": shapes or "none",
-        "Asked again at a later stage": _count(summary.asked_again, "photo"),
-        "An answer took": f"{_ms(summary.p50_ms)} (p50), {_ms(summary.p99_ms)} (p99)",
+        "Asked again at a later stage": count_text(summary.asked_again, "photo"),
+        "An answer took": f"{ms_text(summary.p50_ms)} (p50), {ms_text(summary.p99_ms)} (p99)",
         "The whole run took": f"{summary.seconds:,.1f} s",
     }
-    return _lines(
+    return fact_list(facts)
+
+
+def fact_list(facts: Mapping[str, str]) -> str:
+    """Small figures by their names."""
+    return lines(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>"
         for name, value in facts.items()
     )
@@ -188,7 +198,7 @@ def _row(answer: AnswerRow) -> str:
         _number_cell(str(answer.stage)),
         f'<td class="found">{detections}</td>',
         _number_cell(f"{answer.share:.3g}"),
-        *(_number_cell(_ms(time_ms)) for time_ms in times),
+        *(_number_cell(ms_text(time_ms)) for time_ms in times),
     )
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -211,13 +221,16 @@ def _usd(amount: float) -> str:
     return f"{sign}${size:,.0f}" if size >= 100 or size == 0 else f"{sign}${size:,.2f}"
 
 
-def _count(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
+    """The number with its noun, in the singular for 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _ms(time_ms: float) -> str:
+def ms_text(time_ms: float) -> str:
+    """The time in milliseconds, from 10 s on in seconds."""
     return f"{time_ms:,.0f} ms" if time_ms < 10_000 else f"{time_ms / 1000:,.1f} s"
 
 
-def _lines(parts: Iterable[str]) -> str:
+def lines(parts: Iterable[str]) -> str:
+    """The parts, each on a line of its own."""
     return "\n".join(parts)

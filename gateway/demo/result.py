@@ -13,6 +13,7 @@ from gateway.core.events import CanvasAnswered
 from gateway.demo.draw import BoxMark, Cell, annotate
 from gateway.demo.report import AnswerRow, CanvasSheet, Summary, page
 from gateway.demo.run import ClientReply, DemoRun
+from providers.engine.worker import rgb_image
 
 USD_PER_1000 = 1.0
 """Amazon Rekognition's list price of 1,000 images; the demo's own provider costs nothing."""
@@ -23,7 +24,7 @@ THUMBNAIL_PX = 160, 160
 def summary_of(run: DemoRun) -> Summary:
     """The run in figures."""
     plan, replies = run.plan, run.replies
-    times_ms = sorted(1000 * reply.seconds for reply in replies)
+    p50_ms, p99_ms = latencies_ms(replies)
     return Summary(
         title=f"{plan.task.capitalize()} through the gateway",
         task=plan.task,
@@ -34,12 +35,18 @@ def summary_of(run: DemoRun) -> Summary:
         alone=len(replies),
         usd_per_1000=USD_PER_1000,
         seconds=run.seconds,
-        p50_ms=times_ms[len(times_ms) // 2],
-        p99_ms=times_ms[int(0.99 * (len(times_ms) - 1))],
+        p50_ms=p50_ms,
+        p99_ms=p99_ms,
         quality=_quality(replies),
         shapes=dict(Counter(str(canvas.layout.shape) for canvas in run.canvases)),
         asked_again=sum(len(outcome.steps) > 1 for outcome in run.outcomes.values()),
     )
+
+
+def latencies_ms(replies: Sequence[ClientReply]) -> tuple[float, float]:
+    """The median and the 99th percentile of the times that clients waited."""
+    times_ms = sorted(1000 * reply.seconds for reply in replies)
+    return times_ms[len(times_ms) // 2], times_ms[int(0.99 * (len(times_ms) - 1))]
 
 
 def _quality(replies: Sequence[ClientReply]) -> str:
@@ -98,7 +105,7 @@ def _sheet(canvas: CanvasAnswered, picture: Image.Image) -> CanvasSheet:
 
 def _annotated(canvas: CanvasAnswered) -> Image.Image:
     """The canvas as it was sent, with its cells, its clients and all detections."""
-    image = canvas.picture.pixels or Image.open(io.BytesIO(canvas.picture.data))
+    image = rgb_image(canvas.picture)
     width, height = image.size
     cells = []
     for cell, entry in zip(canvas.layout.photos, canvas.entries, strict=True):
@@ -110,7 +117,7 @@ def _annotated(canvas: CanvasAnswered) -> Image.Image:
             x0, y0, x1, y1 = detection.box
             rect_px = (x0 * width, y0 * height, x1 * width, y1 * height)
             marks.append(BoxMark(rect_px, detection.label, detection.score))
-    return annotate(image.convert("RGB"), cells, marks)
+    return annotate(image, cells, marks)
 
 
 def _answer_row(reply: ClientReply, run: DemoRun) -> AnswerRow:
@@ -119,7 +126,7 @@ def _answer_row(reply: ClientReply, run: DemoRun) -> AnswerRow:
     return AnswerRow(
         client=reply.client,
         photo=reply.shot.name,
-        thumbnail=_thumbnail(reply.shot.data),
+        thumbnail=thumbnail(reply.shot.data),
         shape=shapes_of(reply, run),
         stage=steps[-1].stage if steps else 0,
         detections=", ".join(reply.texts),
@@ -135,12 +142,13 @@ def shapes_of(reply: ClientReply, run: DemoRun) -> str:
     return " then ".join(str(step.shape) for step in run.outcomes[reply.shot.data].steps)
 
 
-def _thumbnail(data: bytes) -> bytes:
+def thumbnail(data: bytes) -> bytes:
+    """A small JPEG of a picture."""
     with Image.open(io.BytesIO(data)) as image:
         image.draft("RGB", THUMBNAIL_PX)
-        thumbnail = image.convert("RGB")
-    thumbnail.thumbnail(THUMBNAIL_PX)
-    return _jpeg(thumbnail, quality=80)
+        picture = image.convert("RGB")
+    picture.thumbnail(THUMBNAIL_PX)
+    return _jpeg(picture, quality=80)
 
 
 def _jpeg(picture: Image.Image, *, quality: int) -> bytes:

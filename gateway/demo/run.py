@@ -23,6 +23,15 @@ from gateway.quality.progress import Advance, Progress
 from gateway.wiring.parts import Parts, build
 from providers.extras import install_hint
 
+PROVIDER = "here"
+"""The name of the demo's provider in its config file."""
+CALLS: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "text": ("detect_text", {}),
+    "objects": ("detect_labels", {}),
+    "moderation": ("detect_moderation_labels", {"MinConfidence": 0}),
+}
+"""boto3's method for each task, and its arguments beside the picture."""
+
 
 @dataclass
 class Recorder:
@@ -50,12 +59,16 @@ class ClientReply:
 
     @property
     def texts(self) -> list[str]:
-        """The reply in short: lines of text, or labels with the number of each."""
+        """The reply in short: lines of text, labels with the number of each, or moderation labels
+        with their confidence."""
         if self.error:
             return [self.error]
         if "TextDetections" in self.answer:
             rows = self.answer["TextDetections"]
             return [row["DetectedText"] for row in rows if row["Type"] == "LINE"]
+        if "ModerationLabels" in self.answer:
+            rows = self.answer["ModerationLabels"]
+            return [f"{row['Name']} {row['Confidence']:.1f} %" for row in rows]
         labels = self.answer["Labels"]
         return [
             f"{len(label['Instances'])} {label['Name']}" for label in labels if label["Instances"]
@@ -95,8 +108,9 @@ def run(plan: DemoPlan, folder: Path, progress: Progress) -> DemoRun:
         serving(composition.create_app(parts)) as url,
         progress.stage("asking", len(plan.shots)) as advance,
     ):
+        clients = [_client(url, name) for name in plan.client_names]
         began = time.perf_counter()
-        replies = _ask_all(plan, url, advance)
+        replies = _ask_all(plan, clients, advance)
         seconds = time.perf_counter() - began
     return DemoRun(plan, replies, seconds, recorder.canvases, recorder.outcomes)
 
@@ -109,7 +123,7 @@ def _parts(plan: DemoPlan, folder: Path, recorder: Recorder) -> Parts:
         tenants.append({"name": name, "share": True, "keys": [key]})
     route = {
         "task": plan.task,
-        "provider": "here",
+        "provider": PROVIDER,
         "stages": [dict(stage) for stage in plan.stages],
         "watch": {"share": 0},
         "max_wait_ms": 1000,
@@ -117,7 +131,7 @@ def _parts(plan: DemoPlan, folder: Path, recorder: Recorder) -> Parts:
     }
     config = {
         "listen": "127.0.0.1:0",
-        "providers": {"here": plan.provider},
+        "providers": {PROVIDER: plan.provider},
         "routes": [route],
         "tenants": tenants,
     }
@@ -130,33 +144,42 @@ def _secret_of(client: str) -> str:
     return f"secret-of-{client}"
 
 
-def _ask_all(plan: DemoPlan, url: str, on_reply: Advance) -> list[ClientReply]:
-    """All clients' replies. The clients ask at the same time, one thread each."""
-    with ThreadPoolExecutor(plan.clients) as pool:
-        futures = [pool.submit(_ask, plan, url, number, on_reply) for number in range(plan.clients)]
-    return [reply for future in futures for reply in future.result()]
-
-
-def _ask(plan: DemoPlan, url: str, number: int, on_reply: Advance) -> list[ClientReply]:
-    """One client's replies about its part of the pictures, asked one after the other."""
+def _client(url: str, name: str) -> Any:
+    """boto3's client, which tries once."""
     import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
 
-    name = plan.client_names[number]
     session = boto3.Session(
         aws_access_key_id=name, aws_secret_access_key=_secret_of(name), region_name="us-east-1"
     )
     config = Config(read_timeout=300, retries={"total_max_attempts": 1})
-    client = session.client("rekognition", endpoint_url=url, config=config)
-    call = client.detect_text if plan.task == "text" else client.detect_labels
+    return session.client("rekognition", endpoint_url=url, config=config)
+
+
+def _ask_all(plan: DemoPlan, clients: Sequence[Any], on_reply: Advance) -> list[ClientReply]:
+    """All clients' replies. The clients ask at the same time, one thread each."""
+    with ThreadPoolExecutor(plan.clients) as pool:
+        futures = [
+            pool.submit(_ask, plan, client, number, on_reply)
+            for number, client in enumerate(clients)
+        ]
+    return [reply for future in futures for reply in future.result()]
+
+
+def _ask(plan: DemoPlan, client: Any, number: int, on_reply: Advance) -> list[ClientReply]:
+    """One client's replies about its part of the pictures, asked one after the other."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    method, arguments = CALLS[plan.task]
+    call = getattr(client, method)
     replies = []
     for shot in plan.shots[number :: plan.clients]:
         began, answer, error = time.perf_counter(), {}, ""
         try:
-            answer = call(Image={"Bytes": shot.data})
+            answer = call(Image={"Bytes": shot.data}, **arguments)
         except (ClientError, BotoCoreError) as failure:
             error = str(failure)
-        replies.append(ClientReply(name, shot, answer, time.perf_counter() - began, error))
+        seconds = time.perf_counter() - began
+        replies.append(ClientReply(plan.client_names[number], shot, answer, seconds, error))
         on_reply()
     return replies

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from functools import partial
 
 from PIL import Image
 
+from gateway.core.errors import GatewayError
 from gateway.core.layout import Layout
-from gateway.core.model import Photo
+from gateway.core.model import Photo, Size
+from gateway.grid.tile import drawing
 from providers.base import About, Picture
 from providers.errors import PictureRefused
 
@@ -37,12 +40,12 @@ def compose(layout: Layout, tiles: Sequence[Image.Image | None], about: About) -
     quality is small enough.
     """
     canvas = Image.new("RGB", (layout.width_px, layout.height_px), GREY)
-    for place, tile in zip(layout.photos, tiles, strict=True):
-        if tile is not None:
-            canvas.paste(tile, (place.x, place.y))
-    if about.wants == "pixels":
-        return Picture(*canvas.size, pixels=canvas)
-    return Picture(*canvas.size, data=encode(canvas, about.limits.max_bytes))
+    for place, image in zip(layout.photos, tiles, strict=True):
+        if image is not None:
+            canvas.paste(image, (place.x, place.y))
+    if about.wants == "bytes":
+        return Picture(*canvas.size, data=encode(canvas, about.limits.max_bytes))
+    return Picture(*canvas.size, pixels=canvas)
 
 
 def encode(canvas: Image.Image, max_bytes: int) -> bytes:
@@ -56,6 +59,21 @@ def encode(canvas: Image.Image, max_bytes: int) -> bytes:
     raise PictureRefused(
         f"a canvas of {canvas.width} x {canvas.height} does not fit into {max_bytes} bytes"
     )
+
+
+def undrawn_picture(photo: Photo, about: About) -> Picture | None:
+    """A photo alone that is not drawn yet: in its original bytes, or for a provider that has it
+    drawn in a size of its own choice; else None. A large photo is decoded apart from others."""
+    if about.wants == "drawing" and not photo.is_large:
+        return Picture(*photo.size, draw=partial(_draw, photo))
+    return original_picture(photo, about)
+
+
+def _draw(photo: Photo, size: tuple[int, int]) -> Image.Image:
+    try:
+        return drawing(photo, Size(*size))
+    except GatewayError as error:
+        raise PictureRefused(str(error)) from error
 
 
 def original_picture(photo: Photo, about: About) -> Picture | None:

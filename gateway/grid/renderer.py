@@ -14,7 +14,7 @@ from PIL import Image
 from gateway.core.errors import GatewayError
 from gateway.core.layout import Layout, Rect
 from gateway.core.model import Photo, Size
-from gateway.grid.compose import compose, original_picture
+from gateway.grid.compose import compose, undrawn_picture
 from gateway.grid.large_decoder import LargeDecoder
 from gateway.grid.layout import best_shape, fitted_size, lay_out
 from gateway.grid.tile import tile
@@ -74,13 +74,13 @@ class Renderer:
     ) -> Future[Image.Image] | None:
         """Begins to draw the photo for a grid of that shape, when its owner's turn has come.
 
-        None where the photo will be sent in its original bytes, is large, or where no more may be
-        drawn ahead: then it is drawn with its canvas.
+        None where the photo will be sent undrawn, is large, or where no more may be drawn ahead:
+        then it is drawn with its canvas.
         """
         self.drop(photo.id)
         if photo.is_large:
             return None
-        if shape == ALONE and original_picture(photo, about):
+        if shape == ALONE and undrawn_picture(photo, about):
             return None
         size = fitted_size(photo.size, shape, about.canvas_px)
         if self._held_bytes + _bytes_of(size) > self._max_held_bytes:
@@ -139,9 +139,9 @@ class Renderer:
         owner: str,
     ) -> RenderedCanvas:
         sizes = [photo.size for photo in photos]
-        original = original_picture(photos[0], about) if shape == ALONE else None
-        if original:
-            return RenderedCanvas(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), original, {})
+        undrawn = undrawn_picture(photos[0], about) if shape == ALONE else None
+        if undrawn:
+            return RenderedCanvas(Layout(ALONE, sizes[0], (Rect(0, 0, *sizes[0]),)), undrawn, {})
         if shape == ALONE:
             borders = ["none"]  # a border keeps a photo apart from its neighbours
         layout = lay_out(sizes, shape, about.canvas_px, min_side_px=about.limits.min_side_px)

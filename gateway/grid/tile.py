@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,10 @@ MAX_SHARE_OF_WHITE = 2.0
 """Shares of white are fractions of 1, and a little more where a photo is brighter than white."""
 
 
+Resize = Callable[[Image.Image, Size, tuple[float, float]], Image.Image]
+"""Brings the upper left part (width, height) of an RGB image to a size."""
+
+
 def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
     """The photo as RGB pixels of exactly `size`: upright, the first frame only, transparency over
     white.
@@ -49,39 +53,48 @@ def tile(photo: Photo, size: Size, border: Border = "none") -> Image.Image:
     that lacks no more than its last rows is drawn with grey in their place. Raises BadFormat for
     other bytes that cannot be decoded.
     """
+    return _with_border(_upright(photo, size, _resized), border)
+
+
+def drawing(photo: Photo, size: Size) -> Image.Image:
+    """The photo as a tile without border for a network that resizes by itself: in `size`, or as it
+    was decoded where that is less than twice as large. Raises as `tile` does."""
+    return _upright(photo, size, _resized_if_far)
+
+
+def _upright(photo: Photo, size: Size, resize: Resize) -> Image.Image:
     is_sideways = photo.orientation in SIDEWAYS
     stored_size = Size(size.height_px, size.width_px) if is_sideways else size
     try:
-        small = _small(photo, stored_size)
+        small = _small(photo, stored_size, resize)
     except MemoryError:  # says nothing about the photo
         raise
     except Exception:  # on hostile bytes decoders raise exceptions of every kind
         raise BadFormat("The photo cannot be decoded: it is damaged or cut short.") from None
-    upright = small.transpose(TURNS[photo.orientation]) if photo.orientation in TURNS else small
-    return _with_border(upright, border)
+    return small.transpose(TURNS[photo.orientation]) if photo.orientation in TURNS else small
 
 
-def _small(photo: Photo, size: Size) -> Image.Image:
+def _small(photo: Photo, size: Size, resize: Resize) -> Image.Image:
     """The photo as stored, in that size. Raises whatever decoders raise."""
     try:
-        return _decoded(photo.data, photo.format, size)
+        return _decoded(photo.data, photo.format, size, resize)
     except OSError:
         whole = completed(photo.data) if photo.format == "JPEG" else None
         if whole is None:
             raise
-        small = _decoded(whole, "JPEG", size)
+        small = _decoded(whole, "JPEG", size, resize)
         if _empty_rows(small) > MAX_EMPTY_SHARE * small.height:
             raise
         return small
 
 
-def _decoded(data: bytes, image_format: str, size: Size) -> Image.Image:
+def _decoded(data: bytes, image_format: str, size: Size, resize: Resize) -> Image.Image:
     with open_picture(data, [image_format]) as image:
         draft = image.draft("RGB", size)
         image.load()
         # a side that is no multiple of the scale ends within the last pixel
         part_px = draft[1][2:] if draft else image.size
-        return _scaled(image, size, part_px)
+        return _scaled(image, size, part_px, resize)
 
 
 def _empty_rows(image: Image.Image) -> int:
@@ -93,17 +106,19 @@ def _empty_rows(image: Image.Image) -> int:
     return image.height - 1 - int(filled_rows[-1]) if filled_rows.size else image.height
 
 
-def _scaled(image: Image.Image, size: Size, part_px: tuple[float, float]) -> Image.Image:
+def _scaled(
+    image: Image.Image, size: Size, part_px: tuple[float, float], resize: Resize
+) -> Image.Image:
     """The upper left part of the image (width, height) as RGB of exactly that size.
 
     Other modes are converted in strips. Each strip is first reduced by a whole factor that leaves
     at least twice the size: a second copy of all pixels would cost more than decoding did.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
-        return _resized(image, size, part_px)
+        return resize(image, size, part_px)
     factor = max(1, min(image.width // (2 * size.width_px), image.height // (2 * size.height_px)))
     reduced = _reduced_rgb(image, factor)
-    return _resized(reduced, size, (part_px[0] / factor, part_px[1] / factor))
+    return resize(reduced, size, (part_px[0] / factor, part_px[1] / factor))
 
 
 def _reduced_rgb(image: Image.Image, factor: int) -> Image.Image:
@@ -144,6 +159,12 @@ def _resized(image: Image.Image, size: Size, part_px: tuple[float, float]) -> Im
     is_enlarged = size.width_px > image.width
     resampling = Image.Resampling.BICUBIC if is_enlarged else Image.Resampling.BILINEAR
     return image.resize(size, resampling, (0, 0, *part_px), reducing_gap=2.0)
+
+
+def _resized_if_far(image: Image.Image, size: Size, part_px: tuple[float, float]) -> Image.Image:
+    """The whole image where its sides are less than twice those of the size, else as `_resized`."""
+    is_near = image.width < 2 * size.width_px and image.height < 2 * size.height_px
+    return image if is_near and image.size == part_px else _resized(image, size, part_px)
 
 
 def _rgb(image: Image.Image, grey_scale: float) -> Image.Image:

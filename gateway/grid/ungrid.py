@@ -109,6 +109,9 @@ def _to_photo(layout: Layout, photo: Rect, detection: Detection) -> Detection:
         return _clip(x * x_scale - x_shift), _clip(y * y_scale - y_shift)
 
     x0, y0, x1, y1 = detection.box
+    box = Box(*clipped(x0, y0), *clipped(x1, y1))
+    if not detection.polygon and not detection.landmarks:
+        return detection.at(box)
     landmarks = tuple(
         landmark._replace(
             x=landmark.x * x_scale - x_shift,
@@ -117,12 +120,8 @@ def _to_photo(layout: Layout, photo: Rect, detection: Detection) -> Detection:
         )
         for landmark in detection.landmarks
     )
-    return replace(
-        detection,
-        box=Box(*clipped(x0, y0), *clipped(x1, y1)),
-        polygon=tuple(clipped(x, y) for x, y in detection.polygon),
-        landmarks=landmarks,
-    )
+    polygon = tuple(clipped(x, y) for x, y in detection.polygon)
+    return replace(detection, box=box, polygon=polygon, landmarks=landmarks)
 
 
 def _clip(fraction: float) -> float:

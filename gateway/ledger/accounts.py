@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from gateway.core.model import BufferEntry
 
@@ -28,8 +28,14 @@ class Account:
     alone_usd: float = 0.0
 
     def __add__(self, other: Account) -> Account:
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return Account(*(amount + increase for amount, increase in pairs))
+        return Account(
+            self.photos + other.photos,
+            self.answered + other.answered,
+            self.billed + other.billed,
+            self.unknown + other.unknown,
+            self.paid_usd + other.paid_usd,
+            self.alone_usd + other.alone_usd,
+        )
 
     @property
     def saved(self) -> float:

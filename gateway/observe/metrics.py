@@ -74,6 +74,7 @@ class Metrics:
 
     def set_mismatches(self, routes: Iterable[Route]) -> None:
         """Shows where routes differ from what their cascades were made with."""
+        self.instruments.cascade_mismatch.clear()
         for route in routes:
             for mismatch in route.mismatches:
                 self.instruments.cascade_mismatch.labels(route.name, mismatch.what).set(1)

@@ -152,6 +152,8 @@ class AnswerCache:
         try:
             key, terms = await self._key_of(entry), self._routes[entry.route].cache
             if key is not None and terms is not None:
+                if terms.origin.has_changed_since(entry.accepted_at):
+                    packed = None  # nobody knows which of the models answered
                 lease = _lease(entry, key)
                 await self._answers.end(str(key), lease, packed, keep_s=terms.ttl_s)
         except BufferAway as error:

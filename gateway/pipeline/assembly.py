@@ -19,6 +19,7 @@ from gateway.pipeline.fetch_step import Fetch, FetchStep, no_fetch
 from gateway.pipeline.group_size import coarsest_stage
 from gateway.pipeline.group_testing import GroupTester
 from gateway.pipeline.lane_chooser import FirstStage, LaneChooser
+from gateway.pipeline.overload import OverloadControl
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.rules import PipelineRules
 from gateway.pipeline.scheduler import Scheduler
@@ -55,7 +56,7 @@ class Steps:
             routes, upstream, self.detection_cap, first_stage, rules.job_wait_s
         )
         self.settler = Settler(routes, upstream, buffer, renderer, events, clock)
-        policy = FallbackPolicy(
+        self.policy = policy = FallbackPolicy(
             routes,
             upstream,
             self.detection_cap,
@@ -121,6 +122,7 @@ def make_scheduler(
     background = BackgroundTasks()
     waiters = Waiters(buffer, steps.settler, events, clock=clock, background=background)
     cache = AnswerCache(routes, answers, background=background, clock=clock)
+    overload = OverloadControl(forecast, steps.lanes, steps.policy, events, clock)
     cache_step = CacheStep(
         routes,
         upstream,
@@ -128,7 +130,7 @@ def make_scheduler(
         steps.lanes,
         steps.settler,
         steps.recovery,
-        forecast,
+        overload,
         events,
         clock,
     )
@@ -148,6 +150,7 @@ def make_scheduler(
             clock,
         ),
         forecast=forecast,
+        overload=overload,
         cascade_step=steps.cascade_step,
         group_tester=steps.group_tester,
         fetch_step=steps.fetch_step,

@@ -37,7 +37,7 @@ def cache_key(entry: Entry, route: Route) -> CacheKey:
         VERSION,
         entry.lane.pool.removesuffix(LARGE_POOL),
         route.name,
-        route.cache.origin if route.cache else "",
+        route.cache.origin.at(entry.accepted_at) if route.cache else "",
         variant_of(entry),
         entry.plan,
         entry.extras,

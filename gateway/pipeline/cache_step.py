@@ -15,9 +15,9 @@ from gateway.core.model import Entry, Lane, Outcome
 from gateway.pipeline.answer_cache import AnswerCache, CachedAnswer
 from gateway.pipeline.entry_view import Routes, price_usd
 from gateway.pipeline.lane_chooser import LaneChooser
+from gateway.pipeline.overload import OverloadControl
 from gateway.pipeline.recovery import Recovery
 from gateway.pipeline.settler import Settler
-from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.store.buffer import Commit, Settlement
 from gateway.upstream.errors import translate
 from gateway.upstream.registry import UpstreamRegistry
@@ -38,7 +38,7 @@ class CacheStep:
     lanes: LaneChooser
     settler: Settler
     recovery: Recovery
-    forecast: WaitForecast
+    overload: OverloadControl
     events: Events
     clock: Clock
 
@@ -79,7 +79,7 @@ class CacheStep:
         waiting = self.lanes.at_stage(entry, 0, self.clock())
         try:
             if not entry.patient:
-                self.forecast.admit([waiting], [self.lanes.first_paid_lane(waiting)])
+                (waiting,) = self.overload.admit([waiting])
         except (Busy, DeadlineExceeded) as error:
             await self.settler.fail([entry], error)
             return

@@ -75,12 +75,14 @@ class AnsweredCanvas(NamedTuple):
 
 class _Call(NamedTuple):
     """A canvas on its way to the provider, and the photos that are drawn on it, by their index in
-    the layout. `charges` are its bill if it is answered, None where it is free."""
+    the layout. `charges` are its bill if it is answered, None where it is free. `is_noted`: the
+    call may be billed though this process ends before its answer."""
 
     canvas_id: str
     lane: Lane
     photos: Sequence[tuple[int, Entry]]
     charges: Charges | None
+    is_noted: bool
     claimed_at: float
     composed_s: float
 
@@ -124,11 +126,13 @@ class CanvasCall:
             await self._put_back(undrawn)
             return None
         drawn = [(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors]
+        charges = self._charges(lane, [entry for _, entry in drawn])
         call = _Call(
             canvas_id=uuid.uuid4().hex[:12],
             lane=lane,
             photos=drawn,
-            charges=self._charges(lane, [entry for _, entry in drawn]),
+            charges=charges,
+            is_noted=charges is not None and not self.upstream.about(lane.provider).in_process,
             claimed_at=claimed_at,
             composed_s=composed_s,
         )
@@ -199,7 +203,7 @@ class CanvasCall:
         entries = call.entries
 
         async def is_needed() -> bool:
-            return await self.settler.begin_call("" if call.is_free else call.canvas_id, entries)
+            return await self.settler.begin_call(call.canvas_id if call.is_noted else "", entries)
 
         async def on_failure(error: ProviderError) -> None:
             delayed = () if call.is_free else entries

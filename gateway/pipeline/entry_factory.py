@@ -42,10 +42,6 @@ class EntryFactory:
         entry = _entry(photo, way, tenant, lane=lane, now=now)
         return self.lanes.waiting(replace(entry, deadline_at=now + deadline_s), now)
 
-    def first_paid_lane(self, entry: Entry) -> Lane:
-        """The lane in which a new photo is first asked about for money."""
-        return self.lanes.first_paid_lane(entry)
-
     def watched_entry(self, photo: Photo, way: Way, tenant: Tenant) -> Entry:
         """A photo that the gateway asks about for itself. Of the cache it gets nothing but what its
         variant gets of near-duplicates, which is a part of that variant's answers."""

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from gateway.core.model import Entry, Lane, Route
+from gateway.core.fault_names import OVERLOAD
+from gateway.core.model import Entry, Fallback, Lane, Route
 from gateway.pipeline.detection_cap import DetectionCap
 from gateway.pipeline.entry_view import Routes, fallback_provider, view_of
 from gateway.upstream.faults import CircuitOpen, RetryPolicy
@@ -47,10 +48,21 @@ class FallbackPolicy:
 
     def _at_fallback(self, entry: Entry, error: ProviderError, now: float) -> Entry | None:
         """None unless the fallback is for such faults, its breaker is closed and it has time."""
-        view = view_of(entry, self.routes)
-        fallback = view.fallback
+        fallback = view_of(entry, self.routes).fallback
         if fallback is None or not self.retry.falls_back(error, fallback.on):
             return None
+        return self._moved(entry, fallback, now)
+
+    def at_overload(self, entry: Entry, now: float) -> Entry | None:
+        """The photo as it waits for its fallback because its provider has no time for it; None
+        unless the route wants that, the fallback's breaker is closed and it has time."""
+        fallback = view_of(entry, self.routes).fallback
+        if fallback is None or OVERLOAD not in fallback.on:
+            return None
+        return self._moved(entry, fallback, now)
+
+    def _moved(self, entry: Entry, fallback: Fallback, now: float) -> Entry | None:
+        view = view_of(entry, self.routes)
         client = self.upstream[fallback.provider]
         if client.blocked_until > now or not view.has_time(now, client.typical_s):
             return None

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gateway.core.clock import Clock
-from gateway.core.errors import BadFormat, BilledUnknown, DeadlineExceeded, NotServed
+from gateway.core.errors import (
+    BadFormat,
+    BilledUnknown,
+    DeadlineExceeded,
+    GatewayError,
+    NotServed,
+)
 from gateway.core.events import Events, FellBack
 from gateway.core.model import BufferEntry, BufferLane, Entry, FetchLane, Lane, Outcome, Route, Way
 from gateway.pipeline.entry_view import Routes, evidence_of, price_usd, view_of
@@ -120,9 +126,13 @@ class Recovery:
         await self.settler.commit_and_draw(Commit(settlements=failures, requeues=requeues))
 
     async def refuse(self, entry: Entry, error: PictureRefused) -> None:
-        """Fails a photo that was refused on a canvas of its own."""
+        """Fails a photo that was refused on a canvas of its own: with the gateway's own error where
+        it could not be drawn for its provider."""
         log.info("refused alone: %s", error)
-        await self.settler.fail([entry], BadFormat("The vision service refused this photo."))
+        reason = error.__cause__
+        if not isinstance(reason, GatewayError):
+            reason = BadFormat("The vision service refused this photo.")
+        await self.settler.fail([entry], reason)
 
     def _falls_back(self, entry: Entry, next_entry: Entry) -> bool:
         fell_back = view_of(entry, self.routes).fell_back

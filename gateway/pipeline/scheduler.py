@@ -25,6 +25,7 @@ from gateway.pipeline.claimer import Claim, Claimer, FetchClaim, LookupClaim
 from gateway.pipeline.entry_factory import EntryFactory
 from gateway.pipeline.fetch_step import FetchStep
 from gateway.pipeline.group_testing import GroupTester
+from gateway.pipeline.overload import OverloadControl
 from gateway.pipeline.settler import BUFFER_PAUSE_S, retry_until_stored
 from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.pipeline.waiters import Waiters
@@ -56,6 +57,7 @@ class Scheduler:
         waiters: Waiters,
         claimer: Claimer,
         forecast: WaitForecast,
+        overload: OverloadControl,
         cascade_step: CascadeStep,
         group_tester: GroupTester,
         fetch_step: FetchStep,
@@ -71,6 +73,7 @@ class Scheduler:
         self._waiters = waiters
         self._claimer = claimer
         self._forecast = forecast
+        self._overload = overload
         self._cascade_step = cascade_step
         self._group_tester = group_tester
         self._fetch_step = fetch_step
@@ -118,9 +121,12 @@ class Scheduler:
         ]
         # what the cache does not answer is admitted when it was looked up
         asked = [entry for entry in entries if not entry.lane.is_lookup]
-        self._forecast.admit(asked, [self.entries.first_paid_lane(entry) for entry in asked])
+        asked = self._overload.admit(asked)
+        taken = {entry.photo.id: entry for entry in asked}
         try:
-            return await self._waiters.answer(entries)
+            return await self._waiters.answer(
+                [taken.get(entry.photo.id, entry) for entry in entries]
+            )
         except (Busy, BufferAway):
             self._forecast.retract(asked)
             raise

@@ -114,7 +114,8 @@ class Settler:
 
     async def begin_call(self, canvas_id: str, entries: Sequence[Entry]) -> bool:
         """Notes in the buffer that the canvas is asked about now. Returns whether any of its photos
-        is still needed. For a free canvas the id is empty, and nothing is noted."""
+        is still needed. For a call that nobody is billed for later the id is empty, and nothing is
+        noted."""
         needed = await retry_until_stored(partial(self.buffer.ask, canvas_id, entries))
         return bool(needed)
 

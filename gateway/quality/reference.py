@@ -25,6 +25,8 @@ from gateway.wiring.provenance import provenance
 from gateway.wiring.routes import Routing
 from providers.base import About, Picture, Provider
 from providers.detection import Detection, Task
+from providers.engine.preprocess import place_of
+from providers.engine.worker import rgb_image
 from providers.errors import PictureRefused
 from thresholds.shape import ALONE
 
@@ -59,8 +61,9 @@ def view_of(picture: Picture, about: About) -> Picture:
 
     Raises PictureRefused where it cannot be decoded.
     """
-    if picture.pixels is not None:
-        view = reference_view(picture.pixels)
+    if not picture.data:
+        size = place_of(picture.size, about.canvas_px, "corner").size
+        view = reference_view(rgb_image(picture, size))
         return Picture(*view.size, pixels=view, hops=picture.hops)
     try:
         photo = admit("", picture.data, about.limits, PhotoLimits())

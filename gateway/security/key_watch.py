@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
+from gateway.core.file_watch import FileVersion, file_version
 from gateway.core.model import Tenant
 from gateway.security.key_file import BearerKey, Keys, PairKey, StoreError, read
 from gateway.security.keyring import KeyPair, digest_of
@@ -48,7 +49,7 @@ class KeyWatch:
     clock: Clock
     no_signer: str = ""
     _keys: _KnownKeys = field(default=_KnownKeys({}, {}, ""), init=False, repr=False)
-    _file_version: object = field(default=None, init=False)
+    _file_version: FileVersion | None = field(default=None, init=False)
     _looked_at: float = field(default=float("-inf"), init=False)
     _problem: str = field(default="", init=False)
 
@@ -106,11 +107,10 @@ class KeyWatch:
 
     def _read(self) -> None:
         """Takes the keys of the file, if it has changed."""
-        stat = self.file.stat()
-        file_version = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
-        if file_version != self._file_version:
+        version = file_version(self.file)
+        if version != self._file_version:
             self._keys = _known_keys(read(self.file), self.tenants, no_signer=self.no_signer)
-            self._file_version = file_version
+            self._file_version = version
 
 
 def _known_keys(keys: Keys, tenants: Mapping[str, Tenant], *, no_signer: str) -> _KnownKeys:

@@ -19,8 +19,10 @@ Script = Callable[[Picture, Task], Sequence[Detection]]
 
 
 def image_of(picture: Picture) -> Image.Image:
-    """The picture's pixels, which it may hold as an image or as a file. Raises PictureRefused where
-    they cannot be decoded."""
+    """The picture's pixels, which it may hold as an image, undrawn or as a file. Raises
+    PictureRefused where they cannot be decoded."""
+    if picture.draw is not None:
+        return picture.draw(picture.size)
     if picture.pixels is not None:
         return picture.pixels
     try:

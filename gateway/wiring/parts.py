@@ -24,6 +24,7 @@ from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
 from gateway.security.keyring import Keyring
 from gateway.store.buffer import Buffer
+from gateway.wiring.model_reloader import ModelReloader
 from gateway.wiring.network import Network, open_network
 from gateway.wiring.pipeline import Pipeline, make_pipeline
 from gateway.wiring.ports import open_grpc, tls_files
@@ -59,6 +60,7 @@ class Parts:
     calls: CallRegistry
     jobs: Jobs
     deliverer: Deliverer
+    reloader: ModelReloader
     grpc: GrpcServer | None = None
     tls: Tls | None = None
 
@@ -130,6 +132,7 @@ def build(
         deliverer=make_deliverer(
             config, stores, guard=network.guard, secrets=secrets, events=events, clock=clock
         ),
+        reloader=ModelReloader(routing, metrics, clock),
     )
     return replace(parts, grpc=open_grpc(config, file, parts.endpoint), tls=tls_files(config, file))
 

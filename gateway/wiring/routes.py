@@ -7,15 +7,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.config import settings
 from gateway.config.errors import ConfigError
 from gateway.config.route_checks import check_route
 from gateway.config.routes import FallbackSettings, cascade_of, looks_of
 from gateway.config.settings import Settings
+from gateway.core.file_watch import FileWatch
 from gateway.core.model import CacheTerms, Fallback, Route
+from gateway.core.origin import Origin
 from gateway.observe.drift import DriftTerms
-from gateway.wiring.provenance import provenance
+from gateway.upstream.replaceable import ReplaceableProvider
+from gateway.wiring.memory_account import MemoryAccount
+from gateway.wiring.provenance import ServedDigests, model_files, provenance
 from providers.base import Provider
 from providers.errors import Misconfigured
 from providers.registry import load
@@ -25,12 +30,23 @@ from thresholds.made_with import Mismatch, made_with_of
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """The providers and routes of a configuration, without the gateway around them."""
+    """The providers and routes of a configuration, without the gateway around them. `watches` are
+    those of the files of providers that take new models, by provider."""
 
     settings: Settings
     file: Path
     providers: Mapping[str, Provider]
     routes: Mapping[str, Route]
+    account: MemoryAccount
+    digests: ServedDigests
+    watches: Mapping[str, FileWatch]
+
+
+class ModelTerms(NamedTuple):
+    """What of a route depends on its providers' models."""
+
+    mismatches: list[Mismatch]
+    cache: CacheTerms | None
 
 
 def make_routing(
@@ -41,12 +57,23 @@ def make_routing(
 
     Raises ConfigError naming file and key for whatever cannot be built.
     """
-    substitutes = substitutes or {}
-    providers = {}
+    providers = dict(substitutes or {})
+    account = MemoryAccount(file, config.engine.memory_mb)
+    watches: dict[str, FileWatch] = {}
     for name in config.providers:
-        substitute = substitutes.get(name)
-        providers[name] = substitute or make_provider(config, name, file)
-    return Routing(config, file, providers, make_routes(config, file, providers))
+        if name in providers:
+            continue
+        options = settings.options_of(config, name, file)
+        reload_s = getattr(options, "reload_s", 0.0)
+        if reload_s:  # before it is loaded: no change is missed
+            watches[name] = FileWatch(list(model_files(options, file).values()), reload_s)
+        provider = make_provider(config, name, file)
+        account.charge(name, provider)
+        providers[name] = ReplaceableProvider(provider) if reload_s else provider
+    providers = {name: providers[name] for name in config.providers}
+    digests = ServedDigests(config, file)
+    routes = make_routes(config, file, providers, digests)
+    return Routing(config, file, providers, routes, account, digests, watches)
 
 
 def make_provider(config: Settings, name: str, file: Path) -> Provider:
@@ -59,10 +86,10 @@ def make_provider(config: Settings, name: str, file: Path) -> Provider:
 
 
 def make_routes(
-    config: Settings, file: Path, providers: Mapping[str, Provider]
+    config: Settings, file: Path, providers: Mapping[str, Provider], digests: ServedDigests
 ) -> dict[str, Route]:
-    """The configured routes by name, in their order. Raises ConfigError where one does not fit its
-    providers."""
+    """The configured routes by name, in their order; `digests` are those of the providers' files.
+    Raises ConfigError where one does not fit its providers."""
     routes: dict[str, Route] = {}
     for index, route in enumerate(config.routes):
         name = route.name or (route.task if route.task not in routes else f"{route.task}-{index}")
@@ -70,6 +97,7 @@ def make_routes(
             raise ConfigError(f"{file}: routes[{index}].name: there is another route {name!r}")
         cascade = cascade_of(route, index, file)
         check_route(config, index, cascade, providers, file=file)
+        terms = model_terms(config, index, cascade, file=file, digests=digests)
         routes[name] = Route(
             name=name,
             task=route.task,
@@ -83,30 +111,47 @@ def make_routes(
             operations=frozenset(route.operations),
             fallback=_fallback(route.fallback),
             labels=route.labels,
-            mismatches=_mismatches(config, index, cascade, file),
-            cache=_cache(config, index, cascade, file),
+            mismatches=terms.mismatches,
+            cache=terms.cache,
             looks=looks_of(route),
         )
     return routes
 
 
-def _mismatches(config: Settings, index: int, cascade: Cascade, file: Path) -> tuple[Mismatch, ...]:
+def model_terms(
+    config: Settings, index: int, cascade: Cascade, *, file: Path, digests: ServedDigests
+) -> ModelTerms:
+    """The terms of one route with that cascade, while the providers' models have these digests.
+    Raises ConfigError where the cascade was made for another task."""
+    return ModelTerms(
+        _mismatches(config, index, cascade, file=file, digests=digests),
+        _cache(config, index, cascade, file=file, digests=digests),
+    )
+
+
+def _mismatches(
+    config: Settings, index: int, cascade: Cascade, *, file: Path, digests: ServedDigests
+) -> list[Mismatch]:
     """Where the route's provider is another than the one that its cascade was made with; none for
     a cascade that does not say. Raises ConfigError where it was made for another task."""
     route, made_with = config.routes[index], cascade.made_with
     if made_with is None:
-        return ()
+        return []
     if made_with.task != route.task:
         raise ConfigError(
             f"{file}: routes[{index}].cascade: {route.cascade} was made for {made_with.task}; its "
             f"scores mean something else than those of {route.task}; profile this route, and use "
             "the cascade that comes of it"
         )
-    origin = provenance(config, file, route.provider, route.task)
-    return made_with.mismatches(made_with_of(origin))
+    origin = provenance(
+        config, file, route.provider, route.task, digests=digests.of(route.provider)
+    )
+    return list(made_with.mismatches(made_with_of(origin)))
 
 
-def _cache(config: Settings, index: int, cascade: Cascade, file: Path) -> CacheTerms | None:
+def _cache(
+    config: Settings, index: int, cascade: Cascade, *, file: Path, digests: ServedDigests
+) -> CacheTerms | None:
     """How the route caches answers. They are those of this cascade, and of these providers with
     these models: after a change of any of them the route finds none of its earlier ones."""
     route = config.routes[index]
@@ -114,13 +159,14 @@ def _cache(config: Settings, index: int, cascade: Cascade, file: Path) -> CacheT
         return None
     providers = {route.provider, route.companion, *(stage.provider for stage in cascade.stages)}
     origins = {
-        name: provenance(config, file, name, route.task) for name in sorted(filter(None, providers))
+        name: provenance(config, file, name, route.task, digests=digests.of(name))
+        for name in sorted(filter(None, providers))
     }
     origin = json.dumps([cascade.model_dump(mode="json"), origins], sort_keys=True)
     return CacheTerms(
         ttl_s=route.cache.ttl_ms / 1000,
+        origin=Origin(hashlib.sha256(origin.encode()).hexdigest()),
         near_distance=route.cache.near_distance,
-        origin=hashlib.sha256(origin.encode()).hexdigest(),
     )
 
 

@@ -33,13 +33,14 @@ def tasks_of(options: NetworkOptions) -> frozenset[Task]:
 
 def answer_of(task: Task, detections: Sequence[Detection]) -> Sequence[Detection]:
     """The answer to a task: the detections or, about a whole picture, its classes, each with the
-    highest score."""
+    highest score. Labels have no place on it, so no dialect may take their box for an instance."""
     if task in BOXED:
         return detections
     scores: dict[str, float] = {}
     for detection in detections:
         scores[detection.label] = max(detection.score, scores.get(detection.label, 0.0))
-    return [Detection(label, score, WHOLE) for label, score in scores.items()]
+    kind = "LABEL" if task == Task.LABELS else ""
+    return [Detection(label, score, WHOLE, kind) for label, score in scores.items()]
 
 
 class NetworkOptions(ProviderOptions):
@@ -60,8 +61,9 @@ class NetworkOptions(ProviderOptions):
     ] = Field("auto", description="auto: told by the outputs, but for a classifier's")
     activation: Literal["auto", "softmax", "sigmoid"] = Field(
         "auto",
-        description="detr and classifier only; auto: softmax for a classifier's logits, and for a "
-        "detr where the network has one class more than labels, else sigmoid",
+        description="detr and classifier only; auto: softmax for a detr where the network has one "
+        "class more than labels, else sigmoid; for a classifier none where its outputs for a grey "
+        "picture are in 0..1, else softmax",
     )
     normalise: Literal["auto", "imagenet", "unit", "caffe"] = Field(
         "auto",
@@ -80,6 +82,12 @@ class NetworkOptions(ProviderOptions):
     floor: float = Field(
         0.01, ge=0, le=1, description="detections with a lower score are not reported"
     )
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="classifier only: how many classes are reported, the likeliest; unset: all "
+        "from `floor` on",
+    )
     iou: float = Field(
         0.6,
         gt=0,
@@ -93,13 +101,16 @@ class NetworkOptions(ProviderOptions):
 
 
 class PictureInput(NamedTuple):
-    """The size of the input for pictures, and whether it has the channels as its last axis."""
+    """The size of the input for pictures, whether it has the channels as its last axis, and whether
+    its sides and its number of pictures may vary."""
 
     size: Canvas
     channels_last: bool = False
+    free_sides: bool = False
+    free_batch: bool = False
 
     def arranged(self, tensor: Floats) -> Floats:
-        """The tensor (1, 3, h, w) with its axes in the input's order."""
+        """The tensor (n, 3, h, w) with its axes in the input's order."""
         return tensor.transpose(0, 2, 3, 1) if self.channels_last else tensor
 
 
@@ -115,16 +126,21 @@ def picture_input(shape: Sequence[Any], options: NetworkOptions) -> PictureInput
     if not channels_last and _is_fixed(shape[1]) and shape[1] != 3:
         return None
     sides = shape[1:3] if channels_last else shape[2:4]
-    return PictureInput(_input_size(sides, options), channels_last)
+    free_sides = not any(map(_is_fixed, sides))
+    return PictureInput(
+        _input_size(sides, options), channels_last, free_sides, not _is_fixed(shape[0])
+    )
 
 
-def further_input(name: str, shape: Sequence[Any], size: Canvas) -> NDArray[Any] | None:
-    """The values of a network's further input with this name, declared as `shape`, for a picture
-    that covers the whole input; None if its meaning is not known."""
+def further_input(
+    name: str, shape: Sequence[Any], size: Canvas, pictures: int = 1
+) -> NDArray[Any] | None:
+    """The values of a network's further input with this name, declared as `shape`, for pictures
+    that cover the whole input; None if its meaning is not known."""
     if name == MASK and len(shape) == 3:
-        return np.ones(_mask_shape(shape, size))
+        return np.ones((pictures, *_mask_shape(shape, size)))
     if name == SIZES:
-        return np.array([size])
+        return np.array([size] * pictures)
     return None
 
 
@@ -135,7 +151,7 @@ def size_text(size: Canvas) -> str:
 
 def _input_size(sides: Sequence[Any], options: NetworkOptions) -> Canvas:
     """The input's size from its height and width as the network declares them."""
-    size = options.input_size or Canvas(*(_multiple_of_cell(side) for side in options.canvas))
+    size = options.input_size or Canvas(*(multiple_of_cell(side) for side in options.canvas))
     height, width = (side if _is_fixed(side) else 0 for side in sides)
     model_size = Canvas(width or size.width_px, height or size.height_px)
     if options.input_size not in (None, model_size):
@@ -146,14 +162,13 @@ def _input_size(sides: Sequence[Any], options: NetworkOptions) -> Canvas:
     return model_size
 
 
-def _mask_shape(shape: Sequence[Any], size: Canvas) -> tuple[int, ...]:
-    """The shape (1, height, width) of a mask over the whole input, for a mask declared as
-    `shape`."""
+def _mask_shape(shape: Sequence[Any], size: Canvas) -> tuple[int, int]:
+    """Height and width of a mask over the whole input, for a mask declared as `shape`."""
     height, width = (
         mask_side if _is_fixed(mask_side) else side
         for mask_side, side in zip(shape[1:], (size.height_px, size.width_px), strict=True)
     )
-    return 1, height, width
+    return height, width
 
 
 def _is_fixed(side: Any) -> bool:
@@ -161,6 +176,6 @@ def _is_fixed(side: Any) -> bool:
     return isinstance(side, int) and side > 0
 
 
-def _multiple_of_cell(side_px: int) -> int:
+def multiple_of_cell(side_px: int) -> int:
     """The side rounded up to whole cells."""
     return -(-side_px // CELL_PX) * CELL_PX

@@ -6,6 +6,7 @@ height in pixels; an anchor is one cell of a stride's grid.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,10 @@ MIN_CORRELATION = 0.9
 """Between decoded centres and the middles of their anchors; of raw offsets it is about 0."""
 MAX_LOG_SIDE = 20.0
 """Upper bound of a YOLOX log side: beyond any picture, and far from overflow."""
+SUPPRESSION_BLOCK = 256
+"""Boxes whose overlaps are computed at once."""
+INPUT_SIZES = 64
+"""The input sizes whose anchors are remembered: a network with free sides has many."""
 
 
 class HeadOutput(NamedTuple):
@@ -38,6 +43,32 @@ class HeadOutput(NamedTuple):
         return HeadOutput(self.boxes_xyxy[index], self.scores[index], self.class_ids[index])
 
 
+class Anchors(NamedTuple):
+    """Column and row (anchors, 2) and stride (anchors, 1) of anchors."""
+
+    cells: Floats
+    strides_px: Floats
+
+    def take(self, index: NDArray[Any]) -> Anchors:
+        """The anchors that a NumPy index selects."""
+        return Anchors(self.cells[index], self.strides_px[index])
+
+
+@lru_cache(INPUT_SIZES)
+def anchors_of(size: Size) -> Anchors:
+    """The anchors of an input: finest stride first, row by row."""
+    cells, strides = list[Floats](), list[Floats]()
+    for stride in STRIDES_PX:
+        rows_columns = np.indices((size[1] // stride, size[0] // stride), dtype=np.float32)
+        grid = rows_columns[::-1].reshape(2, -1).T
+        cells.append(grid)
+        strides.append(np.full((len(grid), 1), stride, dtype=np.float32))
+    anchors = Anchors(np.concatenate(cells), np.concatenate(strides))
+    for array in anchors:
+        array.flags.writeable = False
+    return anchors
+
+
 def anchor_count(size: Size) -> int:
     """The number of boxes of an anchor-free YOLO: one for each cell of each stride's grid."""
     return sum(cells_per_stride(size))
@@ -48,26 +79,32 @@ def cells_per_stride(size: Size) -> list[int]:
     return [(size[0] // stride) * (size[1] // stride) for stride in STRIDES_PX]
 
 
-def yolox_boxes(raw: Floats, size: Size) -> Floats:
+def yolox_boxes(raw: Floats, anchors: Anchors) -> Floats:
     """Centres and sides (anchors, 4) in pixels from offsets and log sides (anchors, 4).
 
     Ge et al., YOLOX (arXiv 2107.08430), section 2.1: centre = (offset + cell) * stride, side =
     exp(log side) * stride.
     """
-    cells, strides = _anchors(size)
-    centres = (raw[:, :2] + cells) * strides
-    sides = np.exp(np.minimum(raw[:, 2:4], MAX_LOG_SIDE)) * strides
+    centres = (raw[:, :2] + anchors.cells) * anchors.strides_px
+    sides = np.exp(np.minimum(raw[:, 2:4], MAX_LOG_SIDE)) * anchors.strides_px
     return np.concatenate([centres, sides], axis=1)
 
 
 def follow_anchors(xy: Floats, size: Size) -> bool:
     """Whether points (anchors, 2) lie where their anchors do, in any unit, as centres that a
     network has decoded do, and raw offsets from the anchors do not."""
-    cells, strides = _anchors(size)
+    cells, strides = anchors_of(size)
     points, middles = xy.ravel(), ((cells + 0.5) * strides).ravel()
     if not np.isfinite(points).all() or points.std() == 0:
         return False
     return bool(np.corrcoef(points, middles)[0, 1] > MIN_CORRELATION)
+
+
+def likely_rows(scores: Floats, min_score: float, *, logits: bool = False) -> NDArray[np.intp]:
+    """The indices of the rows whose objectness, the first of scores (rows, 1 + classes), is at
+    least the minimum. The others' boxes need not be computed: a class score is at most 1."""
+    objectness = sigmoid(scores[:, 0]) if logits else scores[:, 0]
+    return np.flatnonzero(objectness >= min_score)
 
 
 def with_objectness(
@@ -75,10 +112,9 @@ def with_objectness(
 ) -> HeadOutput:
     """Detections from boxes (rows, 4) in pixels and scores (rows, 1 + classes): objectness, which
     is multiplied by the highest class score (YOLOX, and YOLOv5 to YOLOv7)."""
+    output = with_classes(cxcywh, scores[:, 1:], 0.0, logits=logits)
     objectness = sigmoid(scores[:, 0]) if logits else scores[:, 0]
-    likely = objectness >= min_score  # a class score is at most 1
-    output = with_classes(cxcywh[likely], scores[likely, 1:], 0.0, logits=logits)
-    output = output._replace(scores=output.scores * objectness[likely])
+    output = output._replace(scores=output.scores * objectness)
     return output.take(output.scores >= min_score)
 
 
@@ -87,10 +123,10 @@ def with_classes(
 ) -> HeadOutput:
     """Detections from boxes (rows, 4) in pixels and scores (rows, classes), the best class of each
     (YOLOv8 and later without NMS, RT-DETR by Ultralytics)."""
-    class_ids = scores.argmax(axis=1)
-    best = scores[np.arange(len(scores)), class_ids]
-    output = HeadOutput(corners(cxcywh), sigmoid(best) if logits else best, class_ids)
-    return output.take(output.scores >= min_score)
+    best = scores.max(axis=1)
+    best = sigmoid(best) if logits else best
+    rows = np.flatnonzero(best >= min_score)
+    return HeadOutput(corners(cxcywh[rows]), best[rows], scores[rows].argmax(axis=1))
 
 
 def chosen(xyxy: Floats, scores: Floats, class_ids: Floats, min_score: float) -> HeadOutput:
@@ -108,13 +144,14 @@ def nanodet(scores: Floats, bins: Floats, size: Size, min_score: float) -> HeadO
     side from the middle of the cell, in strides. Each is the mean of a distribution over whole
     numbers from 0 (Li et al., Generalized focal loss, arXiv 2006.04388, "Distribution focal loss").
     """
-    cells, strides = _anchors(size)
-    probabilities = _softmax(bins.reshape(len(bins), 4, -1))
+    rows = np.flatnonzero(scores.max(axis=1) >= min_score)
+    cells, strides = anchors_of(size).take(rows)
+    probabilities = _softmax(bins[rows].reshape(len(rows), 4, -1))
     numbers = np.arange(probabilities.shape[2], dtype=np.float32)
     distances = probabilities @ numbers * strides
     centres = (cells + 0.5) * strides
     boxes_xyxy = np.concatenate([centres - distances[:, :2], centres + distances[:, 2:]], axis=1)
-    return _best_class(boxes_xyxy, scores, min_score)
+    return _best_class(boxes_xyxy, scores[rows], min_score)
 
 
 def classes(numbers: Floats, size: Size, min_score: float, *, softmax: bool | None) -> HeadOutput:
@@ -158,15 +195,18 @@ def nms(output: HeadOutput, max_iou: float) -> HeadOutput:
     """The output after greedy non-maximum suppression, highest score first: a box goes if a box of
     its class with a higher score overlaps it by more than `max_iou`."""
     by_score = output.take(np.argsort(-output.scores, kind="stable")[:MAX_CANDIDATES])
-    candidates, survivors = np.arange(len(by_score.scores)), list[int]()
-    while candidates.size:
-        best, rest = int(candidates[0]), candidates[1:]
-        survivors.append(best)
-        best_xyxy = by_score.boxes_xyxy[best : best + 1]
-        overlaps = box_iou_batch(best_xyxy, by_score.boxes_xyxy[rest])[0] > max_iou
-        same_class = by_score.class_ids[rest] == by_score.class_ids[best]
-        candidates = rest[~(overlaps & same_class)]
-    return by_score.take(np.array(survivors, dtype=np.intp))
+    boxes, class_ids = by_score.boxes_xyxy, by_score.class_ids
+    alive = np.ones(len(boxes), dtype=np.bool_)
+    for start in range(0, len(boxes), SUPPRESSION_BLOCK):
+        block = start + np.flatnonzero(alive[start : start + SUPPRESSION_BLOCK])
+        later = np.arange(start, len(boxes))
+        overlaps = box_iou_batch(boxes[block], boxes[later]) > max_iou
+        overlaps &= class_ids[block][:, None] == class_ids[later]
+        overlaps[np.arange(len(block)), block - start] = False
+        for row, box in enumerate(block.tolist()):
+            if alive[box]:
+                alive[box:] &= ~overlaps[row, box - start :]
+    return by_score.take(alive)
 
 
 def pixels(fractions: Floats, size: Size) -> Floats:
@@ -183,18 +223,6 @@ def corners(cxcywh: Floats) -> Floats:
 def sigmoid(logits: Floats) -> Floats:
     """The logistic function, without overflow."""
     return np.asarray(0.5 * (1 + np.tanh(logits / 2)))
-
-
-def _anchors(size: Size) -> tuple[Floats, Floats]:
-    """Column and row (anchors, 2) and stride (anchors, 1) of each anchor: finest stride first, row
-    by row."""
-    cells, strides = list[Floats](), list[Floats]()
-    for stride in STRIDES_PX:
-        rows_columns = np.indices((size[1] // stride, size[0] // stride), dtype=np.float32)
-        grid = rows_columns[::-1].reshape(2, -1).T
-        cells.append(grid)
-        strides.append(np.full((len(grid), 1), stride, dtype=np.float32))
-    return np.concatenate(cells), np.concatenate(strides)
 
 
 def _softmax(logits: Floats) -> Floats:

@@ -53,6 +53,15 @@ class EndableDetector(Protocol):
         ...
 
 
+@runtime_checkable
+class SizedDetector(Protocol):
+    """A detector that sees pictures in a size of its own."""
+
+    def drawn_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height in pixels in which it sees a picture of that size."""
+        ...
+
+
 def run_session(
     session: Any, names: Sequence[str], feeds: Mapping[str, Any], look: RunningLook | None
 ) -> list[Any]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from heapq import nlargest
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from providers.detection import Box, Detection
 from providers.engine import foreign_exports, heads, layouts, preprocess
 from providers.engine.class_names import ClassNames
-from providers.engine.detector import NetworkOptions
+from providers.engine.detector import NetworkOptions, multiple_of_cell
 from providers.engine.layouts import Activation, Layout, OutputForm, Outputs
-from providers.engine.preprocess import Floats, Preprocessing
+from providers.engine.preprocess import Floats, Planes, Preprocessing, Size, pillow_planes
 from providers.errors import Misconfigured
 from providers.options import Canvas
 
@@ -59,7 +61,11 @@ class UnlabelledClass(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NetworkReader:
-    """Turns pictures into the input of one network, and its outputs into detections."""
+    """Turns pictures into the input of one network, and its outputs into detections.
+
+    `size` is the input's size; where it is `rectangular` the largest, and a picture's input is as
+    large as the picture fits into it, its sides rounded up to whole cells.
+    """
 
     size: Canvas
     layout: Layout
@@ -69,19 +75,39 @@ class NetworkReader:
     classes: ClassNames
     min_score: float
     max_iou: float
+    top_k: int | None = None
+    rectangular: bool = False
+    planes_of: Planes = pillow_planes
+
+    def drawn_size(self, size: Size) -> Size:
+        """Width and height in pixels in which the network sees a picture of that size."""
+        return preprocess.place_of(size, self.size, self.preprocessing.fit).size
+
+    def fitted(self, size: Size) -> NetworkReader:
+        """The reader of a picture of that size, which is the only one on its input."""
+        if not self.rectangular:
+            return self
+        sides = (multiple_of_cell(side) for side in self.drawn_size(size))
+        return replace(self, size=Canvas(*sides), rectangular=False)
 
     @property
     def is_of_fixed_length(self) -> bool:
         """Whether the outputs have the same shapes for every picture."""
         return self.layout not in OF_ANY_LENGTH and not self.form.chosen
 
-    def tensor(self, image: Image.Image) -> Floats:
+    def tensor(self, image: Image.Image) -> NDArray[np.float32]:
         """The network's input (1, 3, h, w) for an RGB picture."""
-        return preprocess.input_tensor(image, self._place(image), self.size, self.preprocessing)
+        return preprocess.input_tensor(
+            image,
+            self._place(image),
+            self.size,
+            self.preprocessing,
+            self.planes_of,
+        )
 
     def detections(self, outputs: Outputs, image: Image.Image) -> list[Detection]:
-        """The detections in a picture. Boxes that are no finite numbers are left out, and scores
-        end at 1.
+        """The detections in a picture, or its `top_k` likeliest classes. Boxes that are no finite
+        numbers are left out, and scores end at 1.
 
         Raises UnlabelledClass if a class has no label.
         """
@@ -97,11 +123,14 @@ class NetworkReader:
             strict=True,
         )
         labels = self.classes.names
-        return [
+        detections = [
             Detection(labels[class_id], min(score, 1.0), Box(*box))
             for box, score, class_id in rows
             if labels[class_id]
         ]
+        if self.top_k is None:
+            return detections
+        return nlargest(self.top_k, detections, key=lambda detection: detection.score)
 
     def check_classes(self, output: heads.HeadOutput) -> None:
         """Raises UnlabelledClass if a detection is of a class without a label."""
@@ -150,11 +179,16 @@ class NetworkReader:
             boxes = self._pixels(rows[:, :4])
             xyxy = heads.corners(boxes) if self.form.chosen else boxes
             return heads.chosen(xyxy, rows[:, 4], rows[:, 5], self.min_score)
-        boxes = heads.yolox_boxes(rows, self.size) if self.form.raw else self._pixels(rows[:, :4])
+        logits, anchors = self.form.logits, None
+        if self.form.raw:
+            anchors = heads.anchors_of(self.size)
         score = heads.with_classes
         if self.layout in ("yolox", "yolov5"):
             score = heads.with_objectness
-        return score(boxes, rows[:, 4:], self.min_score, logits=self.form.logits)
+            likely = heads.likely_rows(rows[:, 4:], self.min_score, logits=logits)
+            rows, anchors = rows[likely], anchors and anchors.take(likely)
+        boxes = heads.yolox_boxes(rows, anchors) if anchors else self._pixels(rows[:, :4])
+        return score(boxes, rows[:, 4:], self.min_score, logits=logits)
 
     def _pixels(self, boxes: Floats) -> Floats:
         return heads.pixels(boxes, self.size) if self.form.fractions else boxes
@@ -188,12 +222,21 @@ def _reader_of(
         size,
         layout,
         activation,
-        layouts.form_of(layout, outputs, size),
+        _form_of(options, layout, outputs, size),
         _preprocessing_of(layout, options, activation),
         classes,
         options.floor,
         options.iou,
+        options.top_k if layout == "classifier" else None,
     )
+
+
+def _form_of(options: NetworkOptions, layout: Layout, outputs: Outputs, size: Canvas) -> OutputForm:
+    """The form of the outputs. A classifier's are logits where an activation is set: a few logits
+    may all lie in 0..1 for a grey picture."""
+    form = layouts.form_of(layout, outputs, size)
+    is_set = layout == "classifier" and options.activation != "auto"
+    return form._replace(logits=True) if is_set else form
 
 
 def _arrays(outputs: Outputs, names: tuple[str, ...] | list[str]) -> list[Floats]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from providers.engine import detector
 from providers.engine.detector import NetworkOptions, PictureInput
+from providers.engine.mini_batches import RunnableNetwork
 from providers.engine.reader import NetworkReader
 from providers.errors import Misconfigured
 from providers.kserve import protocol
@@ -31,13 +32,11 @@ class ModelInterface(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A model on its server, its reader, the shapes of its outputs for a grey picture, and the most
-    numbers in them."""
+    """A model on its server, its reader, and the shapes of its outputs for a grey picture."""
 
-    interface: ModelInterface
+    network: RunnableNetwork
     reader: NetworkReader
     shapes: Shapes
-    max_numbers: int
 
     def fits(self, outputs: Arrays) -> bool:
         """Whether the outputs have the shapes of this model's."""

@@ -117,7 +117,7 @@ def outputs_of(
 
     Raises ValueError that says what is wrong with the response.
     """
-    head_bytes = _head_bytes(body, headers)
+    head_bytes = head_length(body, headers.get(HEADER_LENGTH))
     # checked before decoding: a number of two bytes grows to thirty-two
     if body.count(b",", 0, head_bytes) > max_numbers + MAX_OVERHEAD_BYTES // 8:
         raise ValueError(f"it has more than {max_numbers} numbers")
@@ -134,9 +134,12 @@ def outputs_of(
     return {name: arrays[name] for name in output_names}
 
 
-def _head_bytes(body: bytes, headers: Mapping[str, str]) -> int:
-    """The length of the JSON part. Raises ValueError if it is no length, or beyond the body."""
-    text = headers.get(HEADER_LENGTH, str(len(body)))
+def head_length(body: bytes, length: str | None) -> int:
+    """The bytes of a body's JSON part, from the header HEADER_LENGTH; all of them without it.
+
+    Raises ValueError if it is no length, or beyond the body.
+    """
+    text = str(len(body)) if length is None else length
     is_number = text.isascii() and text.isdigit() and len(text) < 12
     if not is_number or int(text) > len(body):
         raise ValueError(f"{HEADER_LENGTH} is {text[:20]!r}, of a body of {len(body)} bytes")

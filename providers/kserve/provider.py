@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SecretStr
 
@@ -22,6 +23,9 @@ from providers.base import Picture, Provider
 from providers.detection import Detection, Task
 from providers.engine import detector, heads
 from providers.engine.class_names import ClassNames, read_labels
+from providers.engine.layouts import Outputs
+from providers.engine.look import RunningLook
+from providers.engine.mini_batches import MiniBatches, RunnableNetwork
 from providers.engine.preprocess import Floats, grey_tensor
 from providers.engine.reader import reader_of
 from providers.engine.vocabulary import vocabulary_of
@@ -44,6 +48,8 @@ NOT_LOADED = "has no available versions"
 """Triton's words about a model that is not loaded, or not yet."""
 LASTING_STATUSES = (401, 403, 404, 501)
 """The statuses of a model's state that do not pass by themselves."""
+REQUESTS_IN_FLIGHT = 2
+"""With mini-batches: while one is run, the next is on its way."""
 MAX_DETR_QUERIES = 2000
 """Published DETRs have 100 to 900."""
 MAX_BOXES_PER_ANCHOR = 4
@@ -67,6 +73,9 @@ class Options(detector.NetworkOptions):
     headers: dict[str, SecretStr] = Field(
         default_factory=dict, description="further headers of every request"
     )
+    mini_batch: int = Field(
+        1, ge=1, le=256, description="pictures that go to the server in one request, at most"
+    )
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
@@ -75,6 +84,19 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         return KServeProvider(name, options, read_labels(options.labels, folder))
     except Misconfigured as error:
         raise Misconfigured(f"provider {name}: {error}") from error
+
+
+class RemoteNetwork(NamedTuple):
+    """A `RunnableNetwork` on a server, whose runs are requests; `max_numbers` is the most that its
+    outputs have a picture."""
+
+    infer: Callable[[ModelInterface, Floats, int], dict[str, NDArray[Any]]]
+    interface: ModelInterface
+    max_numbers: int
+
+    def run(self, tensor: Floats, look: RunningLook | None = None) -> Outputs:
+        """The outputs for an input (n, 3, h, w). Raises the provider's errors."""
+        return self.infer(self.interface, tensor, self.max_numbers)
 
 
 class KServeProvider(HttpProvider):
@@ -90,7 +112,7 @@ class KServeProvider(HttpProvider):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         about = replace(
-            replace(about_of(name, options, detector.tasks_of(options)), wants="pixels"),
+            replace(about_of(name, options, detector.tasks_of(options)), wants="drawing"),
             vocabulary=vocabulary_of(options.vocabulary, classes.names),
         )
         super().__init__(
@@ -103,10 +125,11 @@ class KServeProvider(HttpProvider):
         self._lookup_lock = threading.Lock()
 
     def call(self, picture: Picture, task: Task, extras: Sequence[str] = ()) -> Sequence[Detection]:
-        image, model = rgb_image(picture), self._current_model()
+        model = self._current_model()
+        image = rgb_image(picture, model.reader.drawn_size(picture.size))
         tensor = model.reader.tensor(image)
         try:
-            outputs = self._infer(model.interface, tensor, model.max_numbers)
+            outputs = model.network.run(tensor)
             if not model.fits(outputs):
                 raise NoAnswer(
                     f"the outputs of {self._options.model} are of other shapes than before"
@@ -162,7 +185,15 @@ class KServeProvider(HttpProvider):
         shapes = shapes_of(outputs)
         if reader.is_of_fixed_length:
             max_numbers = sum(map(prod, shapes.values()))
-        return Model(interface, reader, shapes, max_numbers)
+        network: RunnableNetwork = RemoteNetwork(self._infer, interface, max_numbers)
+        if options.mini_batch > 1:
+            if not interface.picture.free_batch:
+                raise Misconfigured(
+                    f"mini_batch: {options.mini_batch}, but {options.model} takes one picture at a "
+                    "time; leave it out, or serve the model with a free first axis"
+                )
+            network = MiniBatches(network, options.mini_batch, runs=REQUESTS_IN_FLIGHT)
+        return Model(network, reader, shapes)
 
     def _trial(
         self, interface: ModelInterface, max_numbers: int
@@ -184,14 +215,18 @@ class KServeProvider(HttpProvider):
     def _infer(
         self, interface: ModelInterface, tensor: Floats, max_numbers: int
     ) -> dict[str, NDArray[Any]]:
-        """The outputs of one inference, with at most this many numbers."""
+        """The outputs of one inference, with at most this many numbers a picture."""
+        max_numbers *= len(tensor)
         response = self._send(interface, tensor, max_numbers)
         return self._outputs(interface, response, max_numbers)
 
     def _send(self, interface: ModelInterface, tensor: Floats, max_numbers: int) -> HttpResponse:
         """The response to one inference, whatever its status."""
+        further = [
+            (each, np.repeat(values, len(tensor), axis=0)) for each, values in interface.further
+        ]
         content, headers = protocol.infer_request(
-            [(interface.image, interface.picture.arranged(tensor)), *interface.further],
+            [(interface.image, interface.picture.arranged(tensor)), *further],
             interface.output_names,
             binary=interface.binary,
         )

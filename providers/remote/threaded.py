@@ -52,7 +52,7 @@ class ThreadedProvider(ABC):
     ) -> Sequence[Detection]:
         self._check_open()
         self._check_task(task, extras)
-        if not picture.data and picture.pixels is None:
+        if not (picture.data or picture.pixels or picture.draw):
             raise PictureRefused("there are no bytes")
         try:
             detections = await self._threads.run(partial(self.call, picture, task, extras))

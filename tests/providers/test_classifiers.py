@@ -58,6 +58,42 @@ async def test_logits_become_probabilities(
     assert await scores(provider, picture) == expected
 
 
+async def test_an_activation_that_is_set_is_applied(
+    detector: Callable[..., Provider], picture: Callable[..., Picture]
+) -> None:
+    """Few logits may all lie in 0..1 for a grey picture, as probabilities do: an activation that is
+    set says that they are logits."""
+    numbers = [[0.5, 0.5]]
+    assert await scores(classifier(detector, numbers), picture) == {"cat": 0.5, "dog": 0.5}
+    provider = classifier(detector, numbers, activation="sigmoid")
+    assert await scores(provider, picture) == {"cat": 0.6225, "dog": 0.6225}
+
+
+@pytest.mark.parametrize(
+    ("top_k", "expected"),
+    [(None, {"cat": 0.75, "dog": 0.25}), (1, {"cat": 0.75}), (5, {"cat": 0.75, "dog": 0.25})],
+)
+async def test_only_the_likeliest_classes_are_reported(
+    detector: Callable[..., Provider],
+    picture: Callable[..., Picture],
+    top_k: int | None,
+    expected: dict[str, float],
+) -> None:
+    """With `top_k` a picture gets so many classes at most, and without all of them."""
+    assert await scores(classifier(detector, [[0.75, 0.25]], top_k=top_k), picture) == expected
+
+
+async def test_labels_have_no_instances(
+    detector: Callable[..., Provider], picture: Callable[..., Picture]
+) -> None:
+    """What is said of a whole picture as its labels is marked as such, so that no client takes it
+    for a thing that covers the picture."""
+    answer = await classifier(detector, LOGITS).detect(
+        picture(Image.new("RGB", (90, 60))), Task.LABELS
+    )
+    assert {detection.kind for detection in answer} == {"LABEL"}
+
+
 async def test_it_judges_whole_pictures_only(
     detector: Callable[..., Provider], picture: Callable[..., Picture]
 ) -> None:

@@ -3,6 +3,7 @@ here."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from providers.base import Picture, Provider
 from providers.detection import Detection, Task
 from providers.errors import Misconfigured, NoAnswer, Throttled, Unavailable
 from providers.kserve import protocol
+from tests.support.colour_network import write_colour_network
 from tests.support.inference_server import HEADER_LENGTH, InferenceServer
 from tests.support.paths import MODELS, VOC
 from tests.support.services import Reply
@@ -232,19 +234,59 @@ class TestAnswers:
         model: str,
         size: str | None,
     ) -> None:
-        """A real network on a server gives the answer about a real photo that it gives here."""
+        """A real network on a server gives the answer about a real photo that it gives here, where
+        neither resizes the photo or leaves its padding away."""
         url, _ = inference(MODELS / f"{model}.onnx")
         files = {"labels": MODELS / "coco80.txt", "input_size": size}
         with Image.open(min((VOC / "images").iterdir())) as photo:
+            side_px = 416 if size else 320
+            photo.thumbnail((side_px, side_px))
             voc_picture = picture(photo.convert("RGB"))
         remote = await provider_of(url, **files).detect(voc_picture, Task.OBJECTS)
-        local = await make("onnx", MODELS, model=f"{model}.onnx", **files).detect(
-            voc_picture, Task.OBJECTS
-        )
+        here = make("onnx", MODELS, model=f"{model}.onnx", rectangular=False, **files)
+        local = await here.detect(voc_picture, Task.OBJECTS)
         assert remote
         assert [each.label for each in remote] == [each.label for each in local]
         for one, other in zip(remote, local, strict=True):
             assert (one.score, *one.box) == pytest.approx((other.score, *other.box), abs=1e-5)
+
+
+class TestMiniBatches:
+    """Pictures of several clients in one request."""
+
+    async def test_pictures_that_come_together_share_a_request(
+        self,
+        inference: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+        tmp_path: Path,
+    ) -> None:
+        """Pictures that come while requests are under way go together, each with its own
+        answer."""
+        url, server = inference(write_colour_network(tmp_path / "net.onnx"))
+        settings = {"labels": tmp_path / "labels.txt", "input_size": "96x96", "floor": 0.5}
+        provider = provider_of(url, mini_batch=4, concurrency=16, **settings)
+        colours = ["red", "lime", "blue"] * 8
+        images = [picture(Image.new("RGB", (96, 96), colour)) for colour in colours]
+        answers = await asyncio.gather(*(provider.detect(image, Task.OBJECTS) for image in images))
+        expected = {"red": "red", "lime": "green", "blue": "blue"}
+        for colour, detections in zip(colours, answers, strict=True):
+            assert {each.label for each in detections} == {expected[colour]}
+        sizes = [call for call in server.requests if call.path.endswith("/infer")]
+        assert len(sizes) - 1 < len(images)
+
+    async def test_a_model_of_one_picture_takes_no_mini_batch(
+        self,
+        inference: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+        tmp_path: Path,
+    ) -> None:
+        """A mini-batch that the model cannot take is an error that names the setting."""
+        url, _ = inference(write_colour_network(tmp_path / "net.onnx", pictures=1))
+        provider = provider_of(url, mini_batch=4, labels=tmp_path / "labels.txt")
+        with pytest.raises(Misconfigured, match=r"mini_batch: 4, but .* takes one picture"):
+            await provider.detect(picture(Image.new("RGB", (96, 96))), Task.OBJECTS)
 
 
 class TestErrors:

@@ -11,7 +11,9 @@ from types import ModuleType
 
 import pytest
 
-SDK_PACKAGES = frozenset({"azure", "boto3", "botocore", "google", "googleapiclient", "grpc"})
+SDK_PACKAGES = frozenset(
+    {"azure", "boto3", "botocore", "google", "googleapiclient", "grpc", "tritonclient"}
+)
 SDK_FIXTURES = frozenset({"cloud", "clouds", "rekognition", "s3_endpoint", "stand_in"})
 """Fixtures that call a vendor's SDK, or answer one."""
 CLOUD_KINDS = frozenset({"azure", "google", "rekognition"})

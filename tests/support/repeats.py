@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.core.events import CacheLookedUp
 from gateway.core.model import CacheTerms, Photo, Route
+from gateway.core.origin import Origin
 from gateway.store.answers import Lease
 from gateway.store.memory.answers import MemoryAnswers
 from gateway.testing.pictures import Block, drawn, encoded, photo
@@ -18,7 +19,7 @@ from tests.support.pipeline import (
 from tests.support.waiting import wait_until
 from thresholds.cascade import Stage
 
-TERMS = CacheTerms(ttl_s=600.0, origin="cascade")
+TERMS = CacheTerms(ttl_s=600.0, origin=Origin("cascade"))
 RED = encoded(drawn((320, 320), Block("red", 130, 130, 190, 190)))
 BLUE = encoded(drawn((320, 320), Block("blue", 130, 130, 190, 190)))
 

@@ -1,5 +1,5 @@
-"""The reply where no endpoint is: "nothing there", or "not for this method". It has native's form
-or, for AWS' clients, Rekognition's."""
+"""The reply where no endpoint is: "nothing there", or "not for this method". It has native's form,
+for AWS' clients Rekognition's, and below /v2 that of the Open Inference Protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.resources.tenant_endpoint import http_response
 from gateway.core.errors import GatewayError, NotFound, WrongMethod
+from gateway.dialects.base import ReplyWriter
 from gateway.dialects.native.dialect import DIALECT as NATIVE
+from gateway.dialects.oip.dialect import DIALECT as OIP
 from gateway.dialects.rekognition.dialect import DIALECT as REKOGNITION
 
 TARGET_HEADER = "x-amz-target"
@@ -43,11 +45,16 @@ async def not_found(request: Request, error: Exception) -> Response:
     refusal: GatewayError = NotFound(text)
     if methods:
         refusal = WrongMethod(f"{path} does not take {method}, but {', '.join(methods)}.")
-    dialect = REKOGNITION if is_aws else NATIVE
-    response = http_response(dialect.render_error(refusal))
+    response = http_response(_dialect_of(path, is_aws=is_aws).render_error(refusal))
     if methods:
         response.headers["Allow"] = ", ".join(methods)
     return response
+
+
+def _dialect_of(path: str, *, is_aws: bool) -> ReplyWriter:
+    if is_aws:
+        return REKOGNITION
+    return OIP if path.startswith("/v2/") else NATIVE
 
 
 def _aws_hint(path: str) -> str:

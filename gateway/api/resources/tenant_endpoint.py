@@ -1,4 +1,5 @@
-"""Endpoints of the gateway's own API: the tenant first, then the answer, errors in native form."""
+"""Endpoints that are no questions about photos: the tenant first, then the answer, errors in a
+dialect's form."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from gateway.api.request_record import record_of
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Reply
 from gateway.core.model import Tenant
-from gateway.dialects.native.dialect import DIALECT
+from gateway.dialects.base import Dialect
+from gateway.dialects.native.dialect import DIALECT as NATIVE
 from gateway.security.keyring import Keyring
 
 log = logging.getLogger("imgrid")
@@ -28,17 +30,19 @@ def tenant_endpoint(
     handler: TenantHandler,
     keyring: Keyring,
     on_refusal: Callable[[GatewayError], None] = lambda error: None,
+    *,
+    dialect: Dialect = NATIVE,
 ) -> HttpHandler:
     """An HTTP handler that authenticates each request and hands it to `handler` with its tenant.
 
-    Errors become native's form of them; `on_refusal` is called with each GatewayError.
+    Keys and errors have the dialect's form; `on_refusal` is called with each GatewayError.
     """
 
     async def endpoint(request: Request) -> Response:
         record = record_of(request)
-        record.dialect = DIALECT.name
+        record.dialect = dialect.name
         try:
-            tenant = tenant_of(head_of(request), DIALECT, keyring)
+            tenant = tenant_of(head_of(request), dialect, keyring)
             record.tenant = tenant.name
             identify(request)
             return await handler(request, tenant)
@@ -47,11 +51,11 @@ def tenant_endpoint(
         except GatewayError as error:
             on_refusal(error)
             record.outcome = error.code
-            return http_response(DIALECT.render_error(error))
+            return http_response(dialect.render_error(error))
         except Exception:
             log.exception("a request failed")
             record.outcome = GatewayError.code
-            return http_response(DIALECT.render_error(GatewayError()))
+            return http_response(dialect.render_error(GatewayError()))
 
     return endpoint
 

@@ -5,7 +5,8 @@ The answer says on which canvases each photo was asked about.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Incoming, Reply
@@ -27,12 +28,12 @@ class NativeDialect:
     """`POST /v1/detect`."""
 
     name = "native"
-    paths = ("/v1/detect",)
+    paths: tuple[str, ...] = ("/v1/detect",)
     limits = Limits(
         formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}),
         turned=frozenset({"JPEG", "PNG", "WEBP"}),
     )
-    openapi = detect_operation()
+    openapi: Mapping[str, Any] = detect_operation()
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:
         return tenant_of(incoming, keyring, self.name, "X-Api-Key")

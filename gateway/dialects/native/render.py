@@ -45,23 +45,28 @@ def photo_out(name: str, outcome: Outcome, size: Size | None, options: Options) 
     """
     problem = Problem(outcome.error.code, str(outcome.error)) if outcome.error is not None else None
     size = size or Size(0, 0)
-    ranked = outcome.detections if options.task == Task.TEXT else by_score(outcome.detections)
-    candidates = concerning(ranked, options.labels)
-    min_score = DEFAULT_MIN_SCORE if options.min_score is None else options.min_score
-    detections = [
-        candidate
-        for candidate in candidates
-        if candidate.score >= min_score and not candidate.is_unsaid
-    ]
+    detections = selection_of(outcome.detections, options)
     return PhotoOut(
         name,
-        [_detection_out(detection, size) for detection in detections[: options.max_results]],
+        [_detection_out(detection, size) for detection in detections],
         billed=outcome.share,
         trail=[_trail_of(step) for step in outcome.steps],
         width=size.width_px,
         height=size.height_px,
         error=problem,
     )
+
+
+def selection_of(detections: Sequence[Detection], options: Options) -> list[Detection]:
+    """The detections that the options leave, best first; text in reading order, as it came."""
+    ranked = detections if options.task == Task.TEXT else by_score(detections)
+    min_score = DEFAULT_MIN_SCORE if options.min_score is None else options.min_score
+    selection = [
+        candidate
+        for candidate in concerning(ranked, options.labels)
+        if candidate.score >= min_score and not candidate.is_unsaid
+    ]
+    return selection[: options.max_results]
 
 
 def _detection_out(detection: Detection, size: Size) -> Found:

@@ -89,7 +89,7 @@ def test_the_native_api_answers_as_documented(address: str, tmp_path: Path) -> N
         ("GET", "/v1/detect", 405, "wrong_method", "POST"),
         ("PUT", "/v1/jobs", 405, "wrong_method", "GET, HEAD, POST"),
         ("POST", "/healthz", 405, "wrong_method", "GET, HEAD"),
-        ("POST", "/v2/detect", 404, "not_found", None),
+        ("POST", "/v3/detect", 404, "not_found", None),
     ],
 )
 def test_an_unknown_path_or_method_is_refused_natively(

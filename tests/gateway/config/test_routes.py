@@ -374,7 +374,7 @@ class TestRoutes:
             route = {**ROUTE, "stages": [{"shape": shape}], "cache": {"ttl_ms": ttl_ms}}
             cache = built(write(providers=providers, routes=[route])).routes["objects"].cache
             assert cache is not None
-            origins.append(cache.origin)
+            origins.append(cache.origin.digest)
         assert origins[0] == origins[1]
         assert len(set(origins)) == 3
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import vision
 from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcTransport
+from tritonclient.http import InferenceServerClient
 
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.provider import Script, ScriptedProvider, about
@@ -242,6 +243,18 @@ def annotate(gateway: str, http: httpx.Client) -> Callable[..., httpx.Response]:
         return http.post(gateway + path, **{"json": {"requests": requests}, **change})
 
     return send
+
+
+@pytest.fixture(scope="session")
+def triton() -> Iterator[Callable[[str], InferenceServerClient]]:
+    """`triton(address)`: Triton's client."""
+    with ExitStack() as stack:
+
+        def client(address: str) -> InferenceServerClient:
+            triton_client = InferenceServerClient(address.removeprefix("http://"))
+            return stack.enter_context(triton_client)
+
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,12 @@ members = st.sampled_from(
         "type",
         "maxResults",
         "max_results",
+        "inputs",
+        "outputs",
+        "datatype",
+        "shape",
+        "data",
+        "parameters",
     ]
 )
 likely = st.recursive(
@@ -132,8 +138,18 @@ HEADER_NAMES = (
     "host",
 )
 other_headers = dict.fromkeys(HEADER_NAMES, text)
+lengths = st.integers(-1, 60).map(str)
 headers = st.fixed_dictionaries(
-    {}, optional={"content-type": kinds | text, "x-amz-target": targets | text, **other_headers}
+    {},
+    optional={
+        "content-type": kinds | text,
+        "x-amz-target": targets | text,
+        "inference-header-content-length": lengths | text,
+        **other_headers,
+    },
+)
+paths = text.map("/".__add__) | st.sampled_from(
+    ["/v2/models/objects/infer", "/v2/models/labels/versions/1/infer"]
 )
 pairs = st.tuples(
     st.sampled_from(
@@ -161,7 +177,7 @@ queries = st.one_of(
     st.lists(pairs, max_size=5).map(lambda pair_list: "&".join(map("=".join, pair_list))),
     pairs.map(lambda pair: f"api-version=2023-10-01&features=objects&{'='.join(pair)}"),
 )
-requests = st.builds(Incoming, st.just("POST"), text.map("/".__add__), queries, headers, bodies)
+requests = st.builds(Incoming, st.just("POST"), paths, queries, headers, bodies)
 
 
 @pytest.mark.parametrize(**NAMED)
@@ -203,7 +219,9 @@ def test_json_that_is_not_utf8_is_a_bad_request(
         dialect.parse(Incoming("POST", "/", "", headers, BROKEN))
 
 
-@pytest.mark.parametrize("key", ["unknown", "Image", "Filters", "Settings", "photos", "requests"])
+@pytest.mark.parametrize(
+    "key", ["unknown", "Image", "Filters", "Settings", "photos", "requests", "inputs"]
+)
 @pytest.mark.parametrize("opening", [b"[", b'{"S3Object":'], ids=["lists", "objects"])
 @pytest.mark.parametrize(**NAMED)
 def test_too_deeply_nested_json_is_refused(
@@ -235,6 +253,7 @@ CALL_HEADERS = {
     "azure": "x-ms-client-request-id",
     "native": "idempotency-key",
     "google": "x-goog-request-id",
+    "oip": "idempotency-key",
 }
 """The header that marks the tries of a call."""
 PLAIN = ("content-type", "x-imgrid-quality", "x-imgrid-deadline-ms")
@@ -243,6 +262,7 @@ ASKS = {
     "azure": PLAIN,
     "google": PLAIN,
     "native": PLAIN,
+    "oip": (*PLAIN, "inference-header-content-length"),
 }
 """The other headers that change the answer."""
 

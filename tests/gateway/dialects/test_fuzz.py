@@ -96,6 +96,11 @@ def native(body: Any = PHOTO, kind: str = BYTES, **query: Any) -> Right:
     return Right("native", "/v1/detect", kind, body, query)
 
 
+def oip(**members: Any) -> Right:
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [2], "data": [CONTENT, CONTENT]}
+    return Right("oip", "/v2/models/objects/infer", JSON, {"inputs": [tensor], **members})
+
+
 FILTERS = (
     "LabelInclusionFilters",
     "LabelExclusionFilters",
@@ -194,6 +199,12 @@ RIGHT = [
         + PHOTO
         + b'\r\n--b\r\nContent-Disposition: form-data; name="task"\r\n\r\nobjects\r\n--b--\r\n',
         "multipart/form-data; boundary=b",
+    ),
+    oip(),
+    oip(
+        id="7",
+        parameters={"min_score": 0.5, "max_results": 3, "labels": "red,blue", "timeout": 5_000_000},
+        outputs=[{"name": "detection_boxes"}, {"name": "detection_labels"}],
     ),
 ]
 HANDED_ON = [
@@ -481,7 +492,17 @@ def fits_native(answer: dict[str, Any], status: int, _: str) -> None:
     assert {"code", "message"} == set(answer["error"]) if status != 200 else answer["photos"]
 
 
-FITS = {"rekognition": fits_aws, "google": fits_google, "azure": fits_azure, "native": fits_native}
+def fits_oip(answer: dict[str, Any], status: int, _: str) -> None:
+    assert isinstance(answer["error"], str) if status != 200 else answer["outputs"]
+
+
+FITS = {
+    "rekognition": fits_aws,
+    "google": fits_google,
+    "azure": fits_azure,
+    "native": fits_native,
+    "oip": fits_oip,
+}
 
 
 @pytest.mark.parametrize("name", NAMES)

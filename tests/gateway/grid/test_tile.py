@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageFilter, ImageOps
 
 from gateway.core.errors import BadFormat
 from gateway.core.model import Photo, Size
-from gateway.grid.tile import tile
+from gateway.grid.tile import drawing, tile
 from tests.support.examples import examples
 from thresholds.cascade import Border
 
@@ -465,3 +465,40 @@ def test_a_border_lies_around_the_upright_photo() -> None:
     assert picture.getpixel((8, 50)) == (255, 255, 255)
     assert picture.getpixel((100, 3)) == (0, 0, 0)
     assert picture.getpixel((100, 4)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_drawing_of_nearly_the_size_keeps_all_pixels(orientation: int) -> None:
+    """A photo that is less than twice as large as it will be seen is drawn upright with all its
+    pixels, for the network to resize."""
+    size, seen = ((60, 40), Size(31, 21)) if orientation <= 4 else ((40, 60), Size(21, 31))
+    data = encode(quarters((60, 40)))
+    assert drawing(photo(data, size, orientation=orientation), seen).size == size
+
+
+@pytest.mark.parametrize("size", [(32, 24), (20, 20), (31, 9)])
+def test_a_drawing_of_a_larger_photo_has_the_size(size: tuple[int, int]) -> None:
+    """A photo of twice the size and more is drawn in that size, as a tile is."""
+    large = photo(encode(quarters()), (64, 48))
+    assert max_difference(drawing(large, Size(*size)), tile(large, Size(*size))) == 0
+
+
+@given(st.integers(1, 700), st.integers(1, 700), st.integers(1, 60), st.integers(1, 60))
+def test_a_drawing_of_a_jpeg_is_near_the_size(
+    width: int, height: int, seen_width: int, seen_height: int
+) -> None:
+    """A JPEG is drawn in the size in which it is seen, or as it was decoded at a scale that leaves
+    less than twice that size and its proportions."""
+    jpeg = photo(encode(quarters((width, height)), "JPEG"), (width, height), "JPEG")
+    image = drawing(jpeg, Size(seen_width, seen_height))
+    if image.size != (seen_width, seen_height):
+        assert image.width < 2 * seen_width
+        assert image.height < 2 * seen_height
+        assert image.width * height == image.height * width
+
+
+def test_a_damaged_photo_has_no_drawing() -> None:
+    """A photo that is cut short cannot be drawn."""
+    data = encode(quarters((64, 48)))
+    with pytest.raises(BadFormat, match="damaged or cut short"):
+        drawing(photo(data[: len(data) // 2], (64, 48)), Size(64, 48))

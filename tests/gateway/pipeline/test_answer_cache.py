@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.errors import BufferAway, Busy, GatewayError
 from gateway.core.model import Fallback, Tenant, Way
+from gateway.core.origin import Origin
 from gateway.ledger.accounts import Account
 from gateway.store.answers import Lease
 from gateway.store.memory.answers import MemoryAnswers
@@ -224,11 +225,29 @@ class TestTheSameQuestion:
         """After a change of the cascade, of a provider or of its model earlier answers are none."""
         answers, provider = counting(), ScriptedProvider()
         for origin in ("cascade", "other"):
-            route = cached_route(cache=replace(TERMS, origin=origin))
+            route = cached_route(cache=replace(TERMS, origin=Origin(origin)))
             async with run_pipeline(provider, route, answers=answers) as pipeline:
                 await pipeline.answer(red())
                 await pipeline.assert_empty()
         assert provider.calls == 2
+
+    async def test_an_answer_across_a_change_of_the_model_is_not_kept(self) -> None:
+        """A photo that was asked about while its route's model changed gets its answer, which is
+        kept for neither model; photos that come later have a question of their own."""
+        origin = Origin("old")
+
+        def see_and_change(picture: Picture, task: Task) -> Sequence[Detection]:
+            origin.change("new", ClockAhead()())
+            return see_shapes(picture, task)
+
+        answers, provider = counting(), ScriptedProvider(see_and_change)
+        route = cached_route(cache=replace(TERMS, origin=origin))
+        async with run_pipeline(provider, route, answers=answers) as pipeline:
+            for _ in range(3):
+                await pipeline.answer(red())
+            assert provider.calls == 2
+            assert results(pipeline) == ["miss", "miss", "hit"]
+            await pipeline.assert_empty()
 
     async def test_other_extras_are_another_question(self) -> None:
         """Of a vendor's features each is a question of its own."""

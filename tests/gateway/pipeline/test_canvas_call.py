@@ -36,6 +36,7 @@ from tests.support.pipeline import ANN, BOB, labels_of, route_of, run_pipeline
 from tests.support.waiting import wait_until
 
 PIXELS = about(wants="pixels")
+DRAWING = about(wants="drawing")
 
 
 class TestBrokenPhotos:
@@ -194,6 +195,43 @@ class TestLargePhotos:
             assert labels_of(outcome) == ["red"]
             (event,) = pipeline.events.of(CanvasAnswered)
             assert not event.lane.is_large
+
+
+class TestUndrawnPhotos:
+    """A provider that has photos drawn in a size of its own gets a photo alone undrawn."""
+
+    async def test_a_photo_alone_is_handed_on_undrawn(self) -> None:
+        """A photo alone comes undrawn, in its own size, and a grid of photos as pixels."""
+        provider = ScriptedProvider(about=DRAWING)
+        async with run_pipeline(provider, route_of("1x1")) as pipeline:
+            (outcome,) = await pipeline.answer(photo_of_block("red", (300, 200)))
+            assert labels_of(outcome) == ["red"]
+        (alone,) = provider.pictures
+        assert (alone.size, alone.draw is None, alone.pixels) == ((300, 200), False, None)
+        provider = ScriptedProvider(about=DRAWING)
+        async with run_pipeline(provider, route_of("2x1")) as pipeline:
+            await pipeline.answer(photo_of_block("red"), photo_of_block("blue"))
+        (grid,) = provider.pictures
+        assert (grid.draw, grid.pixels is None) == (None, False)
+
+    async def test_a_large_photo_is_drawn_apart(self) -> None:
+        """A large photo is decoded apart from others, and comes as pixels."""
+        provider = ScriptedProvider(about=DRAWING)
+        async with run_pipeline(provider, route_of("1x1")) as pipeline:
+            await pipeline.answer(replace(photo_of_block("red"), is_large=True))
+        assert provider.pictures[0].pixels is not None
+
+    async def test_a_photo_that_cannot_be_drawn_fails_as_such(self) -> None:
+        """A photo that its provider cannot draw fails with the gateway's error about it, is not
+        billed, and counts as no failure of the provider."""
+        async with run_pipeline(
+            ScriptedProvider(about=replace(DRAWING, price=Price(0.001))), route_of("1x1")
+        ) as pipeline:
+            (failed,) = await pipeline.answer(broken_photo())
+            assert isinstance(failed.error, BadFormat)
+            assert "damaged or cut short" in str(failed.error)
+            assert failed.share == 0
+            await pipeline.assert_empty()
 
 
 def refuse_magenta(picture: Picture, task: Task) -> Sequence[Detection]:

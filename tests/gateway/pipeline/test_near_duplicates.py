@@ -15,6 +15,7 @@ import pytest
 from gateway.app import running
 from gateway.core.events import ComparisonSkipped, LevelChanged, PhotoCompared
 from gateway.core.model import CacheTerms, Outcome, Photo, Route, Way
+from gateway.core.origin import Origin
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
@@ -25,7 +26,7 @@ from tests.support.waiting import wait_until
 from thresholds.variants import CHEAPEST, EXACT, FRESH
 
 COLOURS = ("red", "green", "blue", "cyan")
-TERMS = CacheTerms(ttl_s=600.0, near_distance=4, origin="cascade")
+TERMS = CacheTerms(ttl_s=600.0, near_distance=4, origin=Origin("cascade"))
 
 
 def scene(colour: str = "red", form: str = "PNG", size: tuple[int, int] = (320, 240)) -> Photo:

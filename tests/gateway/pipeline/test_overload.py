@@ -4,14 +4,16 @@ neither kept waiting nor paid for."""
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import pytest
 
 from gateway.core.errors import Busy, DeadlineExceeded
-from gateway.core.events import Settled, StageSkipped
-from gateway.core.model import Step, Way
+from gateway.core.events import FellBack, Settled, StageSkipped
+from gateway.core.model import Fallback, Route, Step, Way
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Box, Detection
 from tests.support.photos import photo_of_block
@@ -64,6 +66,76 @@ class TestAdmission:
             photos = [photo_of_block("red") for _ in range(40)]
             with pytest.raises(DeadlineExceeded, match="Send fewer at a time"):
                 await pipeline.answer(*photos, deadline_s=10 * CANVAS_S)
+            await pipeline.assert_empty()
+
+
+class TestDegradedAnswers:
+    """A route may have photos answered by a fallback that its provider has no time for."""
+
+    @staticmethod
+    def degrading(*on: str, **fields: Any) -> Route:
+        return route_of("1x1", fallback=Fallback("fast", frozenset(on)), **fields)
+
+    async def test_a_crowd_goes_to_the_fallback(self) -> None:
+        """Photos that would be refused are answered by the fallback, and their trail says so;
+        those that the provider has time for are not."""
+        gate, fast = asyncio.Event(), ScriptedProvider(about=about("fast"))
+        route = self.degrading("overload")
+        async with run_pipeline({"fake": slow_provider(gate), "fast": fast}, route) as pipeline:
+            measured(pipeline)
+            clients = [
+                asyncio.create_task(
+                    pipeline.answer(photo_of_block("red"), deadline_s=10 * CANVAS_S)
+                )
+                for _ in range(40)
+            ]
+            await wait_until(lambda: sum(client.done() for client in clients) >= 32)
+            gate.set()
+            outcomes = [outcome for (outcome,) in await asyncio.gather(*clients)]
+            providers = Counter(outcome.steps[0].provider for outcome in outcomes)
+            assert providers["fast"] in (32, 33)
+            assert providers["fake"] == 40 - providers["fast"]
+            degraded = [each for each in outcomes if each.steps[0].provider == "fast"]
+            assert all(each.steps[0].fallback for each in degraded)
+            assert all(labels_of(each) == ["red"] for each in outcomes)
+            events = pipeline.events.of(FellBack)
+            assert {(event.provider, event.reason) for event in events} == {("fake", "overload")}
+            await pipeline.assert_empty()
+
+    @pytest.mark.parametrize("on", [["throttled", "unavailable"], ["no_answer"]])
+    async def test_a_fallback_for_faults_is_not_for_overload(self, on: list[str]) -> None:
+        """A fallback that is not named for overload gets no photos of it: they are refused."""
+        gate, fast = asyncio.Event(), ScriptedProvider(about=about("fast"))
+        async with run_pipeline(
+            {"fake": slow_provider(gate), "fast": fast}, self.degrading(*on)
+        ) as pipeline:
+            measured(pipeline, canvas_s=4.0)
+            first = asyncio.create_task(pipeline.answer(photo_of_block("red"), deadline_s=8))
+            await pipeline.wait_for_held(1)
+            with pytest.raises(Busy):
+                await pipeline.answer(photo_of_block("red"), deadline_s=8)
+            gate.set()
+            await first
+            assert fast.calls == 0
+
+    async def test_a_full_fallback_refuses(self) -> None:
+        """Photos that the fallback has no time for either are refused, and take no place."""
+        gate = asyncio.Event()
+        fast = ScriptedProvider(about=about("fast", concurrency=1), gate=gate)
+        route = self.degrading("overload")
+        async with run_pipeline({"fake": slow_provider(gate), "fast": fast}, route) as pipeline:
+            measured(pipeline)
+            pipeline.upstream["fast"].canvas_s = CANVAS_S
+            clients = [
+                asyncio.create_task(
+                    pipeline.answer(photo_of_block("red"), deadline_s=10 * CANVAS_S)
+                )
+                for _ in range(40)
+            ]
+            await wait_until(lambda: sum(client.done() for client in clients) >= 24)
+            gate.set()
+            results = await asyncio.gather(*clients, return_exceptions=True)
+            assert 24 <= sum(isinstance(each, Busy) for each in results) <= 27
             await pipeline.assert_empty()
 
 

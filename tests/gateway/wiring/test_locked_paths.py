@@ -32,6 +32,8 @@ OPEN = {
     "/docs/static/swagger-ui-bundle.js",
     "/docs/static/swagger-ui.css",
     "/openapi.json",
+    "/v2/health/live",
+    "/v2/health/ready",
 }
 """Paths that orchestrators, scrapers and readers of the API's description ask without a key: see
 docs/operations.md."""
@@ -133,7 +135,9 @@ def refused(reply: httpx.Response) -> bool:
     if reply.status_code not in (400, 403) or not reply.content:
         return False
     document = reply.json()
-    reasons = [detail.get("reason") for detail in (document.get("error") or {}).get("details", [])]
+    error = document.get("error")
+    details = error.get("details", []) if isinstance(error, dict) else []
+    reasons = [detail.get("reason") for detail in details]
     return document.get("__type") in AWS_CODES or "API_KEY_INVALID" in reasons
 
 

@@ -38,7 +38,7 @@ def parts(folder: Path, made_with: Mapping[str, Any] | None) -> Parts:
 def test_the_same_provider_is_no_mismatch(tmp_path: Path) -> None:
     """A route whose provider is the measured one says nothing."""
     gateway = parts(tmp_path, MADE_WITH)
-    assert gateway.routes["objects"].mismatches == ()
+    assert gateway.routes["objects"].mismatches == []
     assert b"imgrid_cascade_mismatch{" not in generate_latest(gateway.metrics.registry)
 
 
@@ -86,7 +86,7 @@ def test_files_of_other_releases_are_read(
 ) -> None:
     """A cascade of an older release does not say what it was made with, and one of a later release
     may say more: both are used."""
-    assert parts(tmp_path, made_with).routes["objects"].mismatches == ()
+    assert parts(tmp_path, made_with).routes["objects"].mismatches == []
 
 
 def test_it_is_kept_in_the_cascades_file(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_nanodets_side_is_the_mean_of_its_distribution() -> None:
 def test_outputs_out_of_range_give_no_overflow() -> None:
     """Outputs far out of range give certain scores and huge boxes, and no warning."""
     raw = np.array([[0, 0, 1e9, 1e9, 1, 1]] * heads.anchor_count((32, 32)), dtype=np.float32)
-    assert np.isfinite(heads.yolox_boxes(raw, (32, 32))).all()
+    assert np.isfinite(heads.yolox_boxes(raw, heads.anchors_of((32, 32)))).all()
     assert np.isfinite(nanodet(0, np.array([[1e9, -1e9] * 16], np.float32), cat=1).boxes_xyxy).all()
     logits, boxes = np.array([[1e4, -1e4]], np.float32), np.full((1, 4), 0.5, np.float32)
     assert heads.detr_sigmoid(logits, boxes, (32, 32), 0).scores.tolist() == [1]
