@@ -27,7 +27,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def reader(make: Callable[..., Provider], tmp_path_factory: pytest.TempPathFactory) -> Provider:
     """A reader, loaded once as that takes seconds."""
-    return make("text", tmp_path_factory.mktemp("text"), threads=1, concurrency=1)
+    return make(
+        "text", tmp_path_factory.mktemp("text"), threads=1, concurrency=1, timeout_ms=600_000
+    )
 
 
 @pytest.fixture(scope="module")
