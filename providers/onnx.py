@@ -18,7 +18,7 @@ from providers.engine.mini_batches import MiniBatches, RunnableNetwork
 from providers.engine.vocabulary import vocabulary_of
 from providers.engine.worker import LocalProvider
 from providers.errors import Misconfigured
-from providers.options import about_of
+from providers.options import Canvas, about_of
 
 QUEUE_FACTOR = 2
 """Pictures that are in a provider's hand for each that it looks at: the next is there when one is
@@ -32,8 +32,8 @@ class Options(ModelOptions):
         0,
         ge=0,
         le=256,
-        description="pictures looked at in parallel, a thread each; 0: one a core, and enough for "
-        "two mini-batches",
+        description="pictures looked at in parallel, a thread each; 0: one a core, and with "
+        "`mini_batch` enough to fill each run",
     )
     machine: Path | None = Field(
         None,
@@ -58,8 +58,13 @@ class Options(ModelOptions):
         """The number of threads that look at pictures."""
         if self.concurrency:
             return self.concurrency
-        cores = max(cores_of_process() // self.threads, 1)
-        return cores if self.mini_batch == 1 else cores + 2 * self.mini_batch
+        return self.runs if self.mini_batch == 1 else self.runs * (1 + self.mini_batch)
+
+    @property
+    def runs(self) -> int:
+        """How many runs of the network are under way at most: one on an accelerator, and on a CPU
+        one for each of its cores."""
+        return max(cores_of_process() // self.threads, 1) if self.execution == "cpu" else 1
 
 
 def create(name: str, options: Options, folder: Path) -> Provider:
@@ -77,10 +82,11 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         vocabulary=vocabulary_of(options.vocabulary, model.class_names),
         labels=tuple(model.class_names),
         concurrency=QUEUE_FACTOR * options.workers,
+        canvas_px=_canvas_of(options, model.reader.size),
     )
     network: RunnableNetwork = model.network
     if options.mini_batch > 1:
-        network = MiniBatches(network, options.mini_batch)
+        network = MiniBatches(network, options.mini_batch, runs=options.runs)
     looker = OnnxDetector(network, model.reader)
     return LocalProvider(
         about,
@@ -89,6 +95,12 @@ def create(name: str, options: Options, folder: Path) -> Provider:
         workers=options.workers,
         memory_bytes=model.memory_bytes,
     )
+
+
+def _canvas_of(options: Options, input_px: Canvas) -> tuple[int, int]:
+    """The largest picture worth sending: never smaller than what the network sees."""
+    width, height = map(max, zip(options.canvas, input_px, strict=True))
+    return width, height
 
 
 def tuned(name: str, options: Options, folder: Path) -> Options:
@@ -102,9 +114,14 @@ def tuned(name: str, options: Options, folder: Path) -> Options:
     except ValueError as error:
         raise Misconfigured(f"machine: {error}") from None
     run = speed.fastest_within(inf if options.max_run_ms is None else options.max_run_ms / 1000)
+    if speed.execution != options.execution:
+        raise Misconfigured(
+            f"machine: {options.machine} was measured with execution: {speed.execution}, and this "
+            f"provider has {options.execution}; make it anew with: imgrid calibrate"
+        )
     numbers = {"threads": speed.threads, "mini_batch": run.mini_batch}
-    if speed.execution == "cpu":
-        numbers["concurrency"] = speed.workers
+    if speed.execution == "cpu" and run.mini_batch == 1:
+        numbers["concurrency"] = min(speed.workers, cores_of_process())
     unset = {key: value for key, value in numbers.items() if key not in options.model_fields_set}
     return options.model_copy(update=unset)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.config.settings import Settings
     from gateway.core.model import Photo
     from gateway.quality.calibration import LocalModel
+    from gateway.quality.progress import Progress
     from providers.engine.machine import MachineProfile
     from providers.options import Canvas
 
@@ -71,12 +72,11 @@ def calibrate(
         parsed_sizes(sizes), _numbers("--mini-batches", mini_batches), seconds
     )
     models = models_of(read(config), config, providers or [])
-    sample = _photos_of(photos) if photos else calibration.drawn_photos()
+    bars = Bars(out, TimeElapsedColumn)
+    sample = _photos_of(photos, bars) if photos else calibration.drawn_photos()
     made_at = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        profile = calibration.calibrate(
-            models, sample, options, made_at, Bars(out, TimeElapsedColumn)
-        )
+        profile = calibration.calibrate(models, sample, options, made_at, bars)
     except Misconfigured as error:
         raise ConfigError(f"{config}: {error}") from None
     out.print(network_table(profile), factor_table(profile), preparation_table(profile))
@@ -149,10 +149,16 @@ def _numbers(option: str, text: str) -> list[int]:
     return numbers
 
 
-def _photos_of(folder: Path) -> list[Photo]:
+def _photos_of(folder: Path, progress: Progress) -> list[Photo]:
+    """The photos of a folder. Raises ConfigError where none can be decoded."""
+    from gateway.quality.calibration import decodable
     from gateway.quality.collect.photos import read_photos
 
-    return list(read_photos([folder], []).photos.values())
+    sample = read_photos([folder], [])
+    photos = list(decodable(sample.photos, sample.files, progress).values())
+    if not photos:
+        raise ConfigError(f"--photos {folder}: none of its photos can be decoded")
+    return photos
 
 
 def network_table(profile: MachineProfile) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,9 @@ from gateway.config.errors import ConfigError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from gateway.quality.collect.photos import LabelledPhotos
     from gateway.quality.engine_plan import EngineStudy, Variant
+    from gateway.quality.progress import Progress
     from thresholds.plan.engine_plan import EngineGoal, EnginePoint
 
 LOCAL = "--local"
@@ -86,19 +89,19 @@ def plan_local(
 
     from gateway.cli.progress import Bars
     from gateway.quality import engine_plan
-    from gateway.quality.collect.photos import read_photos
     from providers.engine.machine import MachineProfile
     from providers.errors import Misconfigured
 
     _check(photos, out_file, [max_drop, min_quality, min_photos_per_s, deadline_ms], force=force)
-    sample = read_photos(photos or [], truths or [])
+    bars = Bars(out, TimeElapsedColumn)
+    sample = _sample(photos or [], truths or [], bars)
     try:
         profile = MachineProfile.load(machine) if machine else None
         study = engine_plan.study(
             models_of(read(config), config, providers or []),
             sample,
             parsed_sizes(sizes),
-            Bars(out, TimeElapsedColumn),
+            bars,
             profile,
         )
     except (Misconfigured, ValueError) as error:
@@ -139,6 +142,19 @@ def _check(
         )
     if out_file.exists() and not force:
         raise ConfigError(f"--out {out_file}: is there already; name another file, or add --force")
+
+
+def _sample(photos: list[Path], truths: list[Path], progress: Progress) -> LabelledPhotos:
+    """The photos that can be decoded. Raises ConfigError where there are none."""
+    from gateway.quality.calibration import decodable
+    from gateway.quality.collect.photos import read_photos
+
+    sample = read_photos(photos, truths)
+    whole = decodable(sample.photos, sample.files, progress)
+    if not whole:
+        raise ConfigError(f"--photos {photos[0]}: none of its photos can be decoded")
+    known = {key: truth for key, truth in sample.known.items() if key in whole}
+    return replace(sample, photos=whole, known=known)
 
 
 def _goal(

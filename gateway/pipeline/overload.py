@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.core.clock import Clock
-from gateway.core.errors import Busy
+from gateway.core.errors import Busy, DeadlineExceeded, GatewayError
 from gateway.core.events import Events, FellBack
 from gateway.core.fault_names import OVERLOAD
 from gateway.core.model import Entry
@@ -28,15 +29,31 @@ class OverloadControl:
     clock: Clock
 
     def admit(self, entries: Sequence[Entry]) -> list[Entry]:
-        """The photos of one call as they will wait, counted among those that do.
+        """The photos of one call as they will wait, counted among those that do. All are taken, or
+        none.
 
-        Raises Busy where one of them would wait longer than its deadline at its provider, and not
-        all have a fallback for that which would answer in time; and DeadlineExceeded where that
-        would be so even without a queue.
+        Raises Busy where one of them would wait longer than its deadline at its provider, and the
+        call's photos there have no fallback for that which would answer in time; and
+        DeadlineExceeded where that would be so even without a queue.
         """
+        groups: dict[str, list[Entry]] = defaultdict(list)
+        for entry in entries:
+            groups[self.lanes.first_paid_lane(entry).provider].append(entry)
+        admitted: list[Entry] = []
+        try:
+            for group in groups.values():
+                admitted += self._admit_group(group)
+        except GatewayError:
+            self.forecast.retract(admitted)
+            raise
+        by_id = {entry.photo.id: entry for entry in admitted}
+        return [by_id[entry.photo.id] for entry in entries]
+
+    def _admit_group(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """The photos of one call that are for one provider, there or all at their fallback."""
         try:
             self.forecast.admit(entries, [self.lanes.first_paid_lane(entry) for entry in entries])
-        except Busy:
+        except (Busy, DeadlineExceeded):
             at_fallback = self._at_fallback(entries)
             if at_fallback is None:
                 raise
@@ -44,7 +61,7 @@ class OverloadControl:
             for entry, moved in zip(entries, at_fallback, strict=True):
                 self.events.tell(FellBack(moved, entry.lane.provider, OVERLOAD))
             return at_fallback
-        return list(entries)
+        return entries
 
     def _at_fallback(self, entries: Sequence[Entry]) -> list[Entry] | None:
         now = self.clock()

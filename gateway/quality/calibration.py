@@ -22,6 +22,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from gateway.core.errors import PhotoError
 from gateway.core.model import Photo, Size
 from gateway.grid.tile import drawing
 from gateway.quality.progress import Progress
@@ -49,6 +50,7 @@ PACKAGES = ("numpy", "onnxruntime", "opencv-python-headless", "pillow")
 DRAWN_SIZES = (Size(500, 375), Size(4000, 3000))
 """Of the photos that are drawn where there are none: a small one, and one of 12 megapixels."""
 DRAWN_QUALITY = 90
+TRIAL_SIZE = Size(64, 64)
 MAX_PHOTOS = 64
 """Of each format."""
 
@@ -136,7 +138,7 @@ def calibrate(
         made_at=made_at,
         machine=this_machine(models),
         networks=tuple(networks),
-        preparations=tuple(_preparations(models[0], photos, jobs, options, progress)),
+        preparations=tuple(_preparations(photos, jobs, options, progress)),
     )
 
 
@@ -209,18 +211,18 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
 
 
 def _preparations(
-    model: LocalModel,
     photos: Sequence[Photo],
     jobs: Sequence[_Job],
     options: CalibrationOptions,
     progress: Progress,
 ) -> Iterator[Preparation]:
     """How long the photos take to prepare, by format and size, for each input size of the jobs."""
-    groups, sizes = _by_format_and_size(photos), sorted({job.size for job in jobs})
-    with progress.stage("photos", len(groups) * len(sizes)) as advance:
+    groups = _by_format_and_size(photos)
+    models = {job.size: job.model for job in reversed(jobs)}
+    with progress.stage("photos", len(groups) * len(models)) as advance:
         for group in groups:
-            for size in sizes:
-                yield preparation(group, model, size, options)
+            for size in sorted(models):
+                yield preparation(group, models[size], size, options)
                 advance()
 
 
@@ -246,6 +248,21 @@ def preparation(
         workers=options.workers,
         photo_s=fmean(times),
     )
+
+
+def decodable(
+    photos: Mapping[str, Photo], files: Mapping[str, Path], progress: Progress
+) -> dict[str, Photo]:
+    """The photos that can be decoded; of the others `progress` is warned, by their files."""
+    whole: dict[str, Photo] = {}
+    for key, photo in photos.items():
+        try:
+            drawing(photo, TRIAL_SIZE)
+        except PhotoError as error:
+            progress.warn(f"{files[key]}: left out. {error}")
+        else:
+            whole[key] = photo
+    return whole
 
 
 def drawn_photos() -> list[Photo]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FILE = "machine.json"
+NOISE = 0.1
+"""By which share two rates may differ though nothing does."""
 
 
 class _Record(BaseModel):
@@ -60,17 +62,16 @@ class NetworkSpeed(_Record):
 
     @property
     def fastest(self) -> BatchRun:
-        """The mini-batch of the most photos/s; of equals the smallest."""
+        """The mini-batch of the most photos/s; of near equals the smallest."""
         return self.fastest_within(inf)
 
     def fastest_within(self, latency_s: float) -> BatchRun:
-        """The mini-batch of the most photos/s among those that take no longer; the smallest where
-        all do."""
-        runs = [run for run in self.runs if run.latency_s <= latency_s]
-        smallest = min(self.runs, key=lambda run: run.mini_batch)
-        return max(
-            runs, key=lambda run: (self.photos_per_s(run), -run.mini_batch), default=smallest
-        )
+        """The smallest mini-batch whose photos/s are within NOISE of the most, among those that
+        take no longer; the smallest of all where all do."""
+        by_size = sorted(self.runs, key=lambda run: run.mini_batch)
+        runs = [run for run in by_size if run.latency_s <= latency_s] or by_size[:1]
+        most = max(self.photos_per_s(run) for run in runs)
+        return next(run for run in runs if self.photos_per_s(run) >= (1 - NOISE) * most)
 
     @property
     def best_photos_per_s(self) -> float:

@@ -54,6 +54,11 @@ class _Request:
         return self.outputs
 
 
+def _part_of(outputs: Outputs, index: int) -> Outputs:
+    """The outputs of one picture of a mini-batch, with an axis of pictures."""
+    return {name: array[index : index + 1] for name, array in outputs.items()}
+
+
 class MiniBatches:
     """A network that runs for `runs` threads at a time, each of which takes the inputs of others
     along, at most `size` of one shape.
@@ -86,9 +91,11 @@ class MiniBatches:
                 request.lead()
         request.news.wait()
         if request.leads:
-            while not request.is_taken:
-                self._run_next()
-            self._hand_over()
+            try:
+                while not request.is_taken:
+                    self._run_next()
+            finally:
+                self._hand_over()
         return request.result()
 
     def _hand_over(self) -> None:
@@ -101,18 +108,34 @@ class MiniBatches:
                 self._runs -= 1
 
     def _run_next(self) -> None:
+        """Runs the next mini-batch, and gives each input its outcome. Where several fail together,
+        each runs alone: one of them may be at fault, or their number."""
         batch = self._next()
-        if not batch:
-            return
         try:
-            outputs = self._run(batch)
-        except BaseException as error:
+            self._settle(batch)
+        except Exception:
             for request in batch:
-                request.settle(None, error)
-            return
-        for index, request in enumerate(batch):
-            rows = slice(index, index + 1)
-            request.settle({name: array[rows] for name, array in outputs.items()})
+                self._settle_alone(request)
+        finally:
+            for request in batch:
+                if not request.done.is_set():
+                    request.settle(None, LookEnded())
+
+    def _settle(self, batch: Sequence[_Request]) -> None:
+        if len(batch) == 1:
+            self._settle_alone(batch[0])
+        elif batch:
+            outputs = self._network.run(np.concatenate([request.tensor for request in batch]))
+            parts = [_part_of(outputs, index) for index in range(len(batch))]
+            for request, part in zip(batch, parts, strict=True):
+                request.settle(part)
+
+    def _settle_alone(self, request: _Request) -> None:
+        """Runs one input. Its look can end the run."""
+        try:
+            request.settle(self._network.run(request.tensor, request.look))
+        except Exception as error:
+            request.settle(None, error)
 
     def _next(self) -> list[_Request]:
         """The inputs that go next: the oldest, and others of its shape. Looks that were ended have
@@ -132,9 +155,3 @@ class MiniBatches:
                     batch.append(request)
             self._waiting.extendleft(reversed(others))
         return batch
-
-    def _run(self, batch: Sequence[_Request]) -> Outputs:
-        """The outputs of a mini-batch. Only the look of a picture alone can end its run."""
-        if len(batch) == 1:
-            return self._network.run(batch[0].tensor, batch[0].look)
-        return self._network.run(np.concatenate([request.tensor for request in batch]))

@@ -30,10 +30,16 @@ from providers.engine.preprocess import Floats, grey_tensor
 from providers.engine.reader import reader_of
 from providers.engine.vocabulary import vocabulary_of
 from providers.engine.worker import rgb_image
-from providers.errors import Misconfigured, NoAnswer, ProviderError, Unavailable
+from providers.errors import (
+    Misconfigured,
+    NoAnswer,
+    PictureRefused,
+    ProviderError,
+    Unavailable,
+)
 from providers.kserve import protocol
 from providers.kserve.model import Model, ModelInterface, interface_of, shapes_of
-from providers.options import about_of
+from providers.options import Canvas, about_of
 from providers.remote.http import (
     MAX_MESSAGE_CHARS,
     READY_TIMEOUT_S,
@@ -192,8 +198,21 @@ class KServeProvider(HttpProvider):
                     f"mini_batch: {options.mini_batch}, but {options.model} takes one picture at a "
                     "time; leave it out, or serve the model with a free first axis"
                 )
+            self._check_batch(network, size)
             network = MiniBatches(network, options.mini_batch, runs=REQUESTS_IN_FLIGHT)
         return Model(network, reader, shapes)
+
+    def _check_batch(self, network: RunnableNetwork, size: Canvas) -> None:
+        """Sends the largest mini-batch once. Raises Misconfigured where the server does not take
+        it, or where an output has no axis of pictures."""
+        pictures = self._options.mini_batch
+        advice = f"mini_batch: {pictures} is not what {self._options.model} takes"
+        try:
+            outputs = network.run(np.repeat(grey_tensor(size), pictures, axis=0))
+        except (Misconfigured, PictureRefused) as error:
+            raise Misconfigured(f"{advice}; its server says: {error}") from error
+        if any(array.ndim == 0 or len(array) != pictures for array in outputs.values()):
+            raise Misconfigured(f"{advice}: an output has no axis of pictures")
 
     def _trial(
         self, interface: ModelInterface, max_numbers: int

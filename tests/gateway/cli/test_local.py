@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import Result
+from PIL import Image
 from typer.testing import CliRunner
 
 from gateway.cli import main
@@ -84,6 +85,35 @@ def test_calibrate_takes_photos_of_ones_own(imgrid: Run, tmp_path: Path) -> None
     assert imgrid("calibrate", *words).exit_code == 0
     profile = MachineProfile.load(tmp_path / "machine.json")
     assert [(each.format, each.source_px) for each in profile.preparations] == [("JPEG", PHOTO_PX)]
+
+
+def test_networks_of_different_inputs_are_calibrated_together(imgrid: Run, tmp_path: Path) -> None:
+    """Each input size is prepared as the network that has it does."""
+    (tmp_path / "fixed").mkdir()
+    write_colour_network(tmp_path / "fixed/net.onnx", sides=(96, 96), pictures=1)
+    config = yaml.safe_load(CONFIG)
+    first = {"kind": "onnx", "model": "fixed/net.onnx", "labels": "labels.txt"}
+    config["providers"] = {"fixed": first, **config["providers"]}
+    (tmp_path / "imgrid.yaml").write_text(yaml.safe_dump(config))
+    words = ("--sizes", "64", "--mini-batches", "1,2", "--seconds", "0.05", "--photos", "photos")
+    assert imgrid("calibrate", *words).exit_code == 0
+    profile = MachineProfile.load(tmp_path / "machine.json")
+    inputs = {(speed.model, speed.input_px) for speed in profile.networks}
+    assert inputs == {("fixed", (96, 96)), ("det", (64, 64))}
+    assert {each.input_px for each in profile.preparations} == {(96, 96), (64, 64)}
+
+
+@pytest.mark.parametrize("words", [("calibrate",), ("plan", "--local", "--max-drop", "0")])
+def test_a_photo_that_is_cut_short_is_left_out(
+    imgrid: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """A photo that cannot be decoded is left out, by its name."""
+    whole = encoded(Image.effect_noise(PHOTO_PX, 90).convert("RGB"), "JPEG")
+    (tmp_path / "photos/cut.jpg").write_bytes(whole[: len(whole) // 3])
+    further = ("--seconds", "0.05", "--mini-batches", "1") if words == ("calibrate",) else ()
+    result = imgrid(*words, "--photos", "photos", "--sizes", "64", *further)
+    assert result.exit_code == 0, result.output
+    assert "cut.jpg: left out" in result.output.replace("\n", "")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,17 @@ class TestDegradedAnswers:
             await first
             assert fast.calls == 0
 
+    async def test_a_call_of_too_many_photos_goes_to_the_fallback(self) -> None:
+        """A call whose photos would take too long even without a queue goes to the fallback."""
+        gate, fast = asyncio.Event(), ScriptedProvider(about=about("fast"))
+        providers = {"fake": slow_provider(gate), "fast": fast}
+        async with run_pipeline(providers, self.degrading("overload")) as pipeline:
+            measured(pipeline)
+            photos = [photo_of_block("red") for _ in range(40)]
+            outcomes = await pipeline.answer(*photos, deadline_s=10 * CANVAS_S)
+            assert {outcome.steps[0].provider for outcome in outcomes} == {"fast"}
+            assert [outcome.photo.id for outcome in outcomes] == [photo.id for photo in photos]
+
     async def test_a_full_fallback_refuses(self) -> None:
         """Photos that the fallback has no time for either are refused, and take no place."""
         gate = asyncio.Event()

@@ -150,10 +150,34 @@ def test_the_engine_runs_as_its_machine_was_fastest(tmp_path: Path) -> None:
     write_colour_network(tmp_path / "net.onnx")
     settings = {"kind": "onnx", "model": "net.onnx", "labels": "labels.txt"}
     tuned = onnx.tuned("mine", onnx.Options(**settings, machine="machine.json"), tmp_path)
-    assert (tuned.threads, tuned.workers, tuned.mini_batch) == (2, 3, 8)
+    assert (tuned.threads, tuned.mini_batch) == (2, 8)
+    assert tuned.workers == tuned.runs * 9
     options = onnx.Options(**settings, machine="machine.json", mini_batch=2, concurrency=5)
     tuned = onnx.tuned("mine", options, tmp_path)
     assert (tuned.threads, tuned.workers, tuned.mini_batch) == (2, 5, 2)
+
+
+def test_a_profile_of_another_execution_is_misconfigured(engine: Make, tmp_path: Path) -> None:
+    """A profile that was measured elsewhere than the provider runs is an error that says so."""
+    machine_profile(model="mine", execution="cuda").save(tmp_path / "machine.json")
+    options = onnx.Options(kind="onnx", model="net.onnx", machine="machine.json")
+    with pytest.raises(Misconfigured, match=r"measured with execution: cuda, and this .* has cpu"):
+        onnx.tuned("mine", options, tmp_path)
+
+
+def test_rates_within_noise_take_the_smaller_mini_batch() -> None:
+    """A larger mini-batch has to be faster by more than noise."""
+    runs = (
+        BatchRun(mini_batch=1, latency_s=0.0105, warm_up_s=1, memory_mb=1),
+        BatchRun(mini_batch=8, latency_s=0.08, warm_up_s=1, memory_mb=1),
+    )
+    assert machine_profile(runs=runs).networks[0].fastest.mini_batch == 1
+
+
+def test_the_canvas_is_no_smaller_than_the_input(engine: Make) -> None:
+    """Photos that come drawn, as large ones do, are drawn as large as the network sees them."""
+    assert engine(input_size="1280x960", canvas="640x640").about.canvas_px == (1280, 960)
+    assert engine(input_size="320x320", canvas="640x640").about.canvas_px == (640, 640)
 
 
 def test_a_deadline_bounds_the_mini_batch(tmp_path: Path) -> None:

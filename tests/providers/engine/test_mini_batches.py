@@ -90,11 +90,39 @@ def test_a_mini_batch_has_one_shape() -> None:
     assert [float(outputs["double"].mean()) for outputs in outcomes] == [0, 2, 4, 6, 8]
 
 
-def test_an_error_is_that_of_its_mini_batch() -> None:
-    """An error of the network is raised to every thread whose picture was in the run."""
-    network = HeldNetwork(ValueError("too large"))
-    outcomes = Clients(MiniBatches(network, 8), network).run([picture(n) for n in range(3)])
-    assert [str(outcome) for outcome in outcomes] == ["too large"] * 3
+def test_inputs_that_fail_together_run_alone() -> None:
+    """Where a mini-batch fails, each of its inputs runs alone, and only those at fault fail."""
+
+    class Delicate(HeldNetwork):
+        """Fails on more than one input, and on the number 3."""
+
+        def run(self, tensor: Floats, look: RunningLook | None = None) -> Outputs:
+            outputs = super().run(tensor, look)
+            if len(tensor) > 1 or tensor.max() == 3:
+                raise ValueError("too large")
+            return outputs
+
+    network = Delicate()
+    outcomes = Clients(MiniBatches(network, 8), network).run([picture(n) for n in range(5)])
+    assert [shape[0] for shape in network.shapes] == [1, 4, 1, 1, 1, 1]
+    assert str(outcomes[3]) == "too large"
+    answers = [outcomes[number] for number in (0, 1, 2, 4)]
+    assert [float(outputs["double"].mean()) for outputs in answers] == [0, 2, 4, 8]
+
+
+def test_outputs_without_an_axis_of_pictures_are_those_of_each_alone() -> None:
+    """Where the outputs of a mini-batch cannot be told apart, each input runs alone, and the next
+    ones run as ever."""
+
+    class Scalar(HeldNetwork):
+        def run(self, tensor: Floats, look: RunningLook | None = None) -> Outputs:
+            return {**super().run(tensor, look), "count": np.array(len(tensor))}
+
+    network = Scalar()
+    batches = MiniBatches(network, 8)
+    outcomes = Clients(batches, network).run([picture(n) for n in range(3)])
+    assert [float(outputs["double"].mean()) for outputs in outcomes] == [0, 2, 4]
+    assert float(batches.run(picture(7))["double"].mean()) == 14
 
 
 def test_a_look_that_was_ended_is_not_run() -> None:

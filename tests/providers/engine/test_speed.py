@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from providers.engine.speed import busy_times
 
 
@@ -37,3 +39,13 @@ def test_the_first_and_last_of_each_worker_do_not_count() -> None:
 def test_a_single_piece_counts() -> None:
     """Work that takes longer than the time given is timed once."""
     assert busy_times(lambda: None, 1, 0.0, clock=ticking()) == [1.0]
+
+
+def test_an_error_of_the_work_is_raised() -> None:
+    """What a piece of work raises is raised, not left out of the times."""
+
+    def work() -> None:
+        raise ValueError("cut short")
+
+    with pytest.raises(ValueError, match="cut short"):
+        busy_times(work, 2, 0.0)
