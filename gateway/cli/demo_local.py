@@ -90,10 +90,11 @@ def _table(result: DemoRun) -> Table:
 
 
 def _print_summary(summary: SpeedSummary, console: Console) -> None:
+    answers = summary.photos - summary.failures
     console.print(
         f"[bold green]{summary.photos_per_s:.1f} photos/s through the gateway[/] with "
         f"{summary.clients} clients, {summary.share:.0%} of the {summary.foreseen_per_s:.1f} that "
         "calibration foresees for decoding and network alone; gateway and clients share the "
-        f"cores.\n{summary.failures} of {summary.photos} photos were not answered. Half of the "
-        f"answers took {summary.p50_ms:.0f} ms or less; {summary.seconds:.1f} s in all."
+        f"cores.\n{answers} of {summary.photos} photos were answered. Half of the answers took "
+        f"{summary.p50_ms:.0f} ms or less; {summary.seconds:.1f} s in all."
     )
