@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.console import ConfigFile, Force, out, read
+from gateway.cli.console import ConfigFile, Force, check_out, out, read
 from gateway.config.defaults import DEFAULT_FILE
 from gateway.config.errors import ConfigError
 
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
 
 SIZES = "320,416,512,576,640"
 MINI_BATCHES = "1,2,4,8"
+LocalProviders = Annotated[
+    list[str] | None,
+    typer.Option("--provider", help="A provider of kind onnx; by default all of them."),
+]
+InputSizes = Annotated[
+    str, typer.Option(help="Inputs of networks with free sides: 320 is 320x320, or 640x480, …")
+]
 
 
 def calibrate(
     config: ConfigFile = DEFAULT_FILE,
-    providers: Annotated[
-        list[str] | None,
-        typer.Option("--provider", help="A provider of kind onnx; by default all of them."),
-    ] = None,
-    sizes: Annotated[
-        str,
-        typer.Option(help="Inputs of networks with free sides: 320 is 320x320, or 640x480, …"),
-    ] = SIZES,
+    providers: LocalProviders = None,
+    sizes: InputSizes = SIZES,
     mini_batches: Annotated[
         str, typer.Option(help="Pictures that go through the network together.")
     ] = MINI_BATCHES,
@@ -64,10 +65,12 @@ def calibrate(
 
     from gateway.cli.progress import Bars
     from gateway.quality import calibration
+    from gateway.quality.report.page import need
     from providers.errors import Misconfigured
 
-    if out_file.exists() and not force:
-        raise ConfigError(f"--out {out_file}: is there already; name another file, or add --force")
+    check_out(out_file, force=force)
+    if chart is not None:
+        need("matplotlib")
     options = calibration.CalibrationOptions(
         parsed_sizes(sizes), _numbers("--mini-batches", mini_batches), seconds
     )
@@ -87,9 +90,7 @@ def calibrate(
     )
     if chart is not None:
         from gateway.quality.report.machine import machine_figure
-        from gateway.quality.report.page import need
 
-        need("matplotlib")
         machine_figure(profile).savefig(chart, dpi=120)
         out.print(f"drawing: [bold]{chart}[/]")
 

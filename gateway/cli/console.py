@@ -75,6 +75,15 @@ def _parameter_words(parameter: Any, value: Any) -> list[str]:
     return words
 
 
+def check_out(file: Path, *, force: bool) -> None:
+    """Raises ConfigError where the file would be overwritten unasked, before any work is done."""
+    if file.exists() and not force:
+        raise ConfigError(
+            f"--out {file}: is there already, and a gateway may be using it; name another file "
+            f"(--out other{file.suffix}), or add --force to overwrite it"
+        )
+
+
 def read(file: Path, *, listen: str | None = None) -> Settings:
     """The settings of a config file and the environment; `listen` overrides both. Raises
     ConfigError."""

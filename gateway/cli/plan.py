@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.cli.console import Force, command_words, out, print_next_step
+from gateway.cli.console import Force, check_out, command_words, out, print_next_step
 from gateway.config.errors import ConfigError
 
 BoundKind = Literal["bootstrap", "exact"]
@@ -134,7 +134,7 @@ def plan(
     from thresholds.plan.selection import Goal
 
     _check_goal(max_drop, save, budget_usd, take)
-    _check_out(out_file, force=force)
+    check_out(out_file, force=force)
     goal = Goal(max_drop, save, budget_usd, photos_per_month, delta, bound)
     traffic = Traffic(photos_per_second, max_wait_ms / 1000)
     options = planner.PlanOptions(
@@ -184,13 +184,4 @@ def _check_goal(
         raise ConfigError(
             "give one of --max-drop, --save and --budget-usd: what to lose at most, or what to "
             "pay; or --take and the number of a row"
-        )
-
-
-def _check_out(file: Path, *, force: bool) -> None:
-    """Raises ConfigError where the file would be overwritten unasked, before any work is done."""
-    if file.exists() and not force:
-        raise ConfigError(
-            f"--out {file}: is there already, and a gateway may be using it; name another file "
-            "(--out other.json), or add --force to overwrite it"
         )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from gateway.cli.calibrate import SIZES, models_of, parsed_sizes
-from gateway.cli.console import ConfigFile, Force, out, paragraph_help, read
+from gateway.cli.calibrate import SIZES, InputSizes, LocalProviders, models_of, parsed_sizes
+from gateway.cli.console import ConfigFile, Force, check_out, out, paragraph_help, read
 from gateway.config.defaults import DEFAULT_FILE
 from gateway.config.errors import ConfigError
 
@@ -47,14 +47,8 @@ def plan_local(
         list[Path] | None,
         typer.Option("--truth", help="Their ground truth (COCO), one for each folder."),
     ] = None,
-    providers: Annotated[
-        list[str] | None,
-        typer.Option("--provider", help="A provider of kind onnx; by default all of them."),
-    ] = None,
-    sizes: Annotated[
-        str,
-        typer.Option(help="Inputs of networks with free sides: 320 is 320x320, or 640x480, …"),
-    ] = SIZES,
+    providers: LocalProviders = None,
+    sizes: InputSizes = SIZES,
     machine: Annotated[
         Path | None,
         typer.Option(help="Plan for the machine of this profile, of `imgrid calibrate` there."),
@@ -89,10 +83,13 @@ def plan_local(
 
     from gateway.cli.progress import Bars
     from gateway.quality import engine_plan
+    from gateway.quality.report.page import need
     from providers.engine.machine import MachineProfile
     from providers.errors import Misconfigured
 
     _check(photos, out_file, [max_drop, min_quality, min_photos_per_s, deadline_ms], force=force)
+    if page is not None:
+        need("matplotlib")
     bars = Bars(out, TimeElapsedColumn)
     sample = _sample(photos or [], truths or [], bars)
     try:
@@ -120,9 +117,7 @@ def plan_local(
     out.print(f"wrote {out_file}: the provider's settings, to put into {config}")
     if page is not None:
         from gateway.quality.report import engine_plan as report
-        from gateway.quality.report.page import need
 
-        need("matplotlib")
         out.print(f"page: [bold]{report.show(study, point, page)}[/]")
 
 
@@ -140,8 +135,7 @@ def _check(
         raise ConfigError(
             "give one of --max-drop, --min-quality, --min-photos-per-s and --deadline-ms"
         )
-    if out_file.exists() and not force:
-        raise ConfigError(f"--out {out_file}: is there already; name another file, or add --force")
+    check_out(out_file, force=force)
 
 
 def _sample(photos: list[Path], truths: list[Path], progress: Progress) -> LabelledPhotos:

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.core.errors import Busy, DeadlineExceeded
 from gateway.core.events import FellBack, Settled, StageSkipped
-from gateway.core.model import Fallback, Route, Step, Way
+from gateway.core.model import Fallback, Outcome, Route, Step, Way
 from gateway.testing.provider import ScriptedProvider, about
 from providers.detection import Box, Detection
 from tests.support.photos import photo_of_block
@@ -36,6 +36,14 @@ def measured(pipeline: PipelineHarness, canvas_s: float = CANVAS_S) -> None:
     pipeline.upstream["fake"].canvas_s = canvas_s
 
 
+def crowd(pipeline: PipelineHarness) -> list[asyncio.Task[list[Outcome]]]:
+    """Forty clients that come at once, each with a photo and time for ten canvases."""
+    return [
+        asyncio.create_task(pipeline.answer(photo_of_block("red"), deadline_s=10 * CANVAS_S))
+        for _ in range(40)
+    ]
+
+
 class TestAdmission:
     async def test_a_crowd_is_refused_beyond_what_can_be_answered(self) -> None:
         """Photos are taken as long as they can be answered before their deadline. The others are
@@ -43,12 +51,7 @@ class TestAdmission:
         gate = asyncio.Event()
         async with run_pipeline(slow_provider(gate), route_of("1x1")) as pipeline:
             measured(pipeline)
-            clients = [
-                asyncio.create_task(
-                    pipeline.answer(photo_of_block("red"), deadline_s=10 * CANVAS_S)
-                )
-                for _ in range(40)
-            ]
+            clients = crowd(pipeline)
             await wait_until(lambda: sum(client.done() for client in clients) >= 32)
             gate.set()
             results = await asyncio.gather(*clients, return_exceptions=True)
@@ -83,12 +86,7 @@ class TestDegradedAnswers:
         route = self.degrading("overload")
         async with run_pipeline({"fake": slow_provider(gate), "fast": fast}, route) as pipeline:
             measured(pipeline)
-            clients = [
-                asyncio.create_task(
-                    pipeline.answer(photo_of_block("red"), deadline_s=10 * CANVAS_S)
-                )
-                for _ in range(40)
-            ]
+            clients = crowd(pipeline)
             await wait_until(lambda: sum(client.done() for client in clients) >= 32)
             gate.set()
             outcomes = [outcome for (outcome,) in await asyncio.gather(*clients)]
@@ -137,12 +135,7 @@ class TestDegradedAnswers:
         async with run_pipeline({"fake": slow_provider(gate), "fast": fast}, route) as pipeline:
             measured(pipeline)
             pipeline.upstream["fast"].canvas_s = CANVAS_S
-            clients = [
-                asyncio.create_task(
-                    pipeline.answer(photo_of_block("red"), deadline_s=10 * CANVAS_S)
-                )
-                for _ in range(40)
-            ]
+            clients = crowd(pipeline)
             await wait_until(lambda: sum(client.done() for client in clients) >= 24)
             gate.set()
             results = await asyncio.gather(*clients, return_exceptions=True)
