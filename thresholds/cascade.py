@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,7 @@ from providers.detection import Detection
 from thresholds.fusion.box_fusion import fuse_detections
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence
-from thresholds.made_with import MadeWith
+from thresholds.made_with import MadeWith, made_with_in, made_with_others
 from thresholds.metrics.agreement import CONFIDENCE
 from thresholds.rules import always, clean, risk
 from thresholds.rules.base import Rule, Verdict
@@ -67,7 +67,7 @@ class Promise(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    metric: Literal["ap50", "map", "agreement", "labels"]
+    metric: Literal["ap50", "map", "agreement", "labels", "accuracy"]
     max_drop: float = Field(ge=0, le=1)
     delta: float = Field(gt=0, lt=1)
     photos: int = Field(ge=1)
@@ -84,7 +84,9 @@ class Cascade(BaseModel):
     paints over the outer 3.75 % of each photo, as the seed paper tried. `fusion` was learned from a
     profile; without one, later answers weigh more. `promise` is that of the plan which made the
     cascade, and `made_with` says which provider's answers it was measured on; a cascade written by
-    hand, or by an older release, has none.
+    hand, or by an older release, has none. `made_with_others` says the same of its other stages'
+    providers, by their names. `images` is what a photo costs by the plan, in full canvases and in
+    images of the route's own provider.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -95,6 +97,8 @@ class Cascade(BaseModel):
     fusion: Fusion | None = None
     promise: Promise | None = None
     made_with: MadeWith | None = None
+    made_with_others: Mapping[str, MadeWith] = Field(default_factory=dict)
+    images: float | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> Cascade:
@@ -206,6 +210,14 @@ class Cascade(BaseModel):
         weights = [float(number) for number in range(1, len(evidence.looks) + 1)]
         return verdict, fuse_detections([look.detections for look in evidence.looks], weights)
 
+    def of_profile(self, folder: Path) -> Cascade:
+        """The cascade with what the profile in the folder was made with."""
+        update = {
+            "made_with": made_with_in(folder),
+            "made_with_others": made_with_others(folder, (stage.provider for stage in self.stages)),
+        }
+        return self.model_copy(update=update)
+
     @property
     def shapes(self) -> str:
         """The shapes in order, for people: `5x5, 1x1`."""
@@ -228,5 +240,8 @@ def load(path: Path) -> Cascade:
 def save(cascade: Cascade, path: Path) -> None:
     """Writes the cascade as JSON, indented for people."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(cascade.model_dump(mode="json", exclude_none=True), indent=2)
+    content = cascade.model_dump(mode="json", exclude_none=True)
+    if not cascade.made_with_others:
+        del content["made_with_others"]
+    text = json.dumps(content, indent=2)
     path.write_text(NUMBERS.sub(lambda match: " ".join(match[0].split()), text) + "\n")

@@ -19,7 +19,8 @@ from gateway.cli.capacity import capacity
 from gateway.cli.console import ConfigFile, err, out, paragraph_help, read
 from gateway.cli.evaluate import evaluate
 from gateway.cli.plan import plan
-from gateway.cli.plan_local import PlanCommand
+from gateway.cli.plan_command import PlanCommand
+from gateway.cli.run import run
 from gateway.config.defaults import DEFAULT_FILE
 from gateway.config.errors import ConfigError
 
@@ -204,6 +205,7 @@ app.command(cls=PlanCommand)(paragraph_help(plan))
 app.command()(paragraph_help(capacity))
 app.command()(paragraph_help(evaluate))
 app.command()(paragraph_help(calibrate))
+app.command()(run)
 app.add_typer(profile.app, name="profile")
 app.add_typer(keys.app, name="keys")
 app.add_typer(config_app, name="config")

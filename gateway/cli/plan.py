@@ -128,7 +128,6 @@ def plan(
     from gateway.quality.next_step import PlanFiles, after_plan, shortfall
     from gateway.quality.plan_summary import verdict
     from thresholds import cascade as cascades
-    from thresholds.made_with import made_with_in
     from thresholds.plan import planner
     from thresholds.plan.cost import Traffic
     from thresholds.plan.selection import Goal
@@ -153,8 +152,8 @@ def plan(
     missing = shortfall(result)
     out.print(reference_table(result), front_table(result), traffic_table(result, missing))
     out.print(sentence_lines(verdict(result, missing)))
-    made_with = made_with_in(profiles[0])
-    cascades.save(result.cascade.model_copy(update={"made_with": made_with}), out_file)
+    expected = {"images": round(result.picked.point.images, 4)}
+    cascades.save(result.cascade.of_profile(profiles[0]).model_copy(update=expected), out_file)
     out.print(f"wrote {out_file}; use it in a route as  [bold]cascade: {out_file}[/]")
     words = command_words(context, leave_out={"force", "delta"})
     files = PlanFiles(profiles[0], out_file, words)

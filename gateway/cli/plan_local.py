@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from gateway.cli.calibrate import SIZES, InputSizes, LocalProviders, models_of, parsed_sizes
 from gateway.cli.console import ConfigFile, Force, check_out, out, paragraph_help, read
@@ -21,21 +20,6 @@ if TYPE_CHECKING:
     from gateway.quality.engine_plan import EngineStudy, Variant
     from gateway.quality.progress import Progress
     from thresholds.plan.engine_plan import EngineGoal, EnginePoint
-
-LOCAL = "--local"
-
-
-class PlanCommand(TyperCommand):
-    """The command `plan`, which with `--local` is the one below: its options are others."""
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any
-    ) -> Any:
-        if LOCAL not in args:
-            return super().make_context(info_name, args, parent, **extra)
-        words = [word for word in args if word != LOCAL]
-        local = typer.main.get_command(_app)
-        return local.make_context(f"{info_name} {LOCAL}", words, parent, **extra)
 
 
 def plan_local(
@@ -121,8 +105,8 @@ def plan_local(
         out.print(f"page: [bold]{report.show(study, point, page)}[/]")
 
 
-_app = typer.Typer(add_completion=False)
-_app.command()(paragraph_help(plan_local))
+app = typer.Typer(add_completion=False)
+app.command()(paragraph_help(plan_local))
 
 
 def _check(

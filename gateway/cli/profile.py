@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +23,7 @@ from gateway.config.errors import ConfigError
 
 if TYPE_CHECKING:
     from gateway.core.model import Route
+    from gateway.wiring.routes import Routing
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -37,8 +39,16 @@ BOX_OPTIONS = (
     "probe",
     "max_drop",
 )
-GROUP_OPTIONS = "recall", "positive", "rate", "labels"
-"""Options of `profile` that are for tasks of one kind."""
+BOXES = "tasks with boxes"
+GROUPS = "moderation and labels, in groups"
+MODELS = "labels, by several models"
+GRID_OPTIONS = {"shapes", "groupings", "companion"}
+OPTIONS = {
+    BOXES: {*GRID_OPTIONS, *BOX_OPTIONS},
+    GROUPS: {*GRID_OPTIONS, "recall", "positive", "rate", "labels"},
+    MODELS: {"stage", "truth", "labels", "max_drop"},
+}
+"""By what is profiled, the options of `profile` that not everything has."""
 
 
 @app.callback()
@@ -53,7 +63,9 @@ def profile(
         list[Path],
         typer.Option(
             help="Ground truth in COCO's JSON form, one for each folder of photos; only the "
-            "photos it lists are asked about. Without, the answer alone counts as truth."
+            "photos it lists are asked about. Of labels also a table (labels.csv with the columns "
+            "file and label), or folders: named by their labels. Without, the answer alone counts "
+            "as truth."
         ),
     ] = [],
     route: Annotated[str, typer.Option(help="The route whose provider is asked.")] = "objects",
@@ -115,6 +127,14 @@ def profile(
     labels: Annotated[
         str, typer.Option(help="… and of labels those that clients ask about, with commas.")
     ] = "",
+    stage: Annotated[
+        list[str],
+        typer.Option(
+            help="Of labels: a provider to ask before the route's own, for a cascade of models; "
+            "several times for several. By default, where the route's own is a local network, all "
+            "local networks that serve labels."
+        ),
+    ] = [],
     probe: Annotated[
         bool,
         typer.Option(
@@ -155,70 +175,112 @@ def profile(
     if not photos:
         raise typer.BadParameter("name a folder of photos", context, param_hint="--photos")
 
-    from gateway.cli.profile_runs import (
-        default_cascade,
-        print_cascade,
-        run_group_profile,
-        run_profile,
-    )
     from gateway.quality.errors import QuoteDeclined
-    from gateway.quality.next_step import after_profile
-    from gateway.quality.profile import ProfileOptions, parse_shapes
-    from gateway.quality.profile_groups import GroupProfileOptions
-    from providers.detection import BOXED
 
     routing = read_routing(config)
     profiled = route_of(routing, route)
-    boxed = profiled.task in BOXED
-    _check_options(context, profiled, boxed=boxed)
+    kind = _kind_of(routing, profiled, by_models=bool(stage or truth))
+    _check_options(context, profiled, kind)
+    given = {**context.params, "photos": photos, "truth": truth, "out_dir": out_dir}
     try:
-        if not boxed:
-            group_options = GroupProfileOptions(
-                parse_shapes(shapes or GROUP_SHAPES),
-                groupings,
-                recall,
-                rate,
-                positive,
-                _label_names(labels),
-                companion,
-            )
-            run_group_profile(
-                routing,
-                profiled,
-                photos,
-                group_options,
-                folder=out_dir,
-                confirmed=yes,
-                console=out,
-            )
-            return
-        options = ProfileOptions(
-            parse_shapes(shapes or SHAPES),
-            groupings,
-            floor,
-            companion,
-            probe,
-            reference,
-            tuple(command_words(context, leave_out={"yes", "probe", "max_drop"})),
-        )
-        cascades = list(map(parse_shapes, cascade)) or [default_cascade(options.shapes)]
-        result = run_profile(
-            routing,
-            profiled,
-            (photos, truth),
-            options,
-            folder=out_dir,
-            max_drop=max_drop,
-            confirmed=yes,
-            console=out,
-        )
+        if kind == BOXES:
+            _profile_boxes(context, routing, profiled, given)
+        elif kind == GROUPS:
+            _profile_groups(routing, profiled, given)
+        else:
+            _profile_classes(routing, profiled, given)
     except QuoteDeclined:
         raise typer.Exit(1) from None
+
+
+def _kind_of(routing: Routing, route: Route, *, by_models: bool) -> str:
+    """What is profiled. A grid saves nothing of a network of one's own, so where such a one serves
+    labels its smaller ones are tried instead."""
+    from providers.detection import BOXED, Task
+
+    if route.task in BOXED:
+        return BOXES
+    is_local = routing.providers[route.provider].about.in_process
+    return MODELS if route.task == Task.LABELS and (by_models or is_local) else GROUPS
+
+
+def _profile_boxes(
+    context: typer.Context, routing: Routing, route: Route, given: Mapping[str, Any]
+) -> None:
+    """Profiles grids of a task with boxes, and writes the cascades of the seed's rule."""
+    from gateway.cli.profile_runs import default_cascade, print_cascade, run_profile
+    from gateway.quality.next_step import after_profile
+    from gateway.quality.profile import ProfileOptions, parse_shapes
+
+    options = ProfileOptions(
+        parse_shapes(given["shapes"] or SHAPES),
+        given["groupings"],
+        given["floor"],
+        given["companion"],
+        given["probe"],
+        given["reference"],
+        tuple(command_words(context, leave_out={"yes", "probe", "max_drop"})),
+    )
+    cascades = list(map(parse_shapes, given["cascade"])) or [default_cascade(options.shapes)]
+    result = run_profile(
+        routing,
+        route,
+        (given["photos"], given["truth"]),
+        options,
+        folder=given["out_dir"],
+        max_drop=given["max_drop"],
+        confirmed=given["yes"],
+        console=out,
+    )
     result.save()
-    for cascade_shapes in cascades:
-        file = result.write_cascade(cascade_shapes, factor=factor, deviations=deviations)
-        print_cascade(file, out)
-    print_next_step(after_profile(out_dir, max_drop), out)
+    for shapes in cascades:
+        spread = {"factor": given["factor"], "deviations": given["deviations"]}
+        print_cascade(result.write_cascade(shapes, **spread), out)
+    print_next_step(after_profile(given["out_dir"], given["max_drop"]), out)
+
+
+def _profile_groups(routing: Routing, route: Route, given: Mapping[str, Any]) -> None:
+    """Profiles groups of a task that judges a whole picture, and writes their cascade."""
+    from gateway.cli.profile_runs import run_group_profile
+    from gateway.quality.profile import parse_shapes
+    from gateway.quality.profile_groups import GroupProfileOptions
+
+    options = GroupProfileOptions(
+        parse_shapes(given["shapes"] or GROUP_SHAPES),
+        given["groupings"],
+        given["recall"],
+        given["rate"],
+        given["positive"],
+        _label_names(given["labels"]),
+        given["companion"],
+    )
+    run_group_profile(
+        routing,
+        route,
+        given["photos"],
+        options,
+        folder=given["out_dir"],
+        confirmed=given["yes"],
+        console=out,
+    )
+
+
+def _profile_classes(routing: Routing, route: Route, given: Mapping[str, Any]) -> None:
+    """Profiles several models of labels, for a cascade of them."""
+    from gateway.cli.profile_runs import run_class_profile
+    from gateway.quality.next_step import after_profile
+    from gateway.quality.profile_classes import ClassProfileOptions
+
+    run_class_profile(
+        routing,
+        route,
+        (given["photos"], given["truth"]),
+        ClassProfileOptions(tuple(given["stage"]), _label_names(given["labels"])),
+        folder=given["out_dir"],
+        confirmed=given["yes"],
+        console=out,
+    )
+    print_next_step(after_profile(given["out_dir"], given["max_drop"]), out)
 
 
 def _label_names(text: str) -> tuple[str, ...]:
@@ -226,18 +288,19 @@ def _label_names(text: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in text.split(",") if label.strip())
 
 
-def _check_options(context: typer.Context, route: Route, *, boxed: bool) -> None:
-    """Raises ConfigError for options that the route's task has no use for."""
+def _check_options(context: typer.Context, route: Route, kind: str) -> None:
+    """Raises ConfigError for options that are of something else than what is profiled."""
     misplaced = []
-    for name in GROUP_OPTIONS if boxed else BOX_OPTIONS:
+    for name in sorted(set().union(*OPTIONS.values()) - OPTIONS[kind]):
         source = context.get_parameter_source(name)
         if source and source.name == "COMMANDLINE":
-            misplaced.append(f"--{name.replace('_', '-')}")
+            misplaced.append(name)
     if misplaced:
-        kind = "moderation and labels" if boxed else "tasks with boxes"
+        kinds = [each for each, names in OPTIONS.items() if misplaced[0] in names]
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in misplaced)
         raise ConfigError(
-            f"{', '.join(misplaced)}: of {kind}, and route {route.name} is of task {route.task}; "
-            f"leave {'it' if len(misplaced) == 1 else 'them'} out"
+            f"{options}: of {' or '.join(kinds)}, and route {route.name} is of task {route.task}, "
+            f"profiled as {kind}; leave {'it' if len(misplaced) == 1 else 'them'} out"
         )
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import TimeRemainingColumn
 
-from gateway.cli.profile_tables import groups_table, probe_table, profile_table
+from gateway.cli.profile_tables import classes_table, groups_table, probe_table, profile_table
 from gateway.cli.progress import Bars, confirmation, print_unreadable
 from gateway.core.model import Route
-from gateway.quality import canvas_probe, profile, profile_groups
+from gateway.quality import canvas_probe, profile, profile_classes, profile_groups
 from gateway.quality.collect.photos import LabelledPhotos, read_photos
 from gateway.quality.profile import ProfileOptions, ProfileResult
+from gateway.quality.profile_classes import ClassProfileOptions
 from gateway.quality.profile_groups import GroupProfileOptions
 from gateway.wiring.routes import Routing
 from providers.prices import Price
@@ -103,6 +104,31 @@ def run_group_profile(
     images = f"{best.images(options.rate):.2f} images a photo"
     console.print(f"expected: {images} at {options.rate:.1%} flagged photos")
     print_cascade(file, console)
+
+
+def run_class_profile(
+    routing: Routing,
+    route: Route,
+    photos: tuple[Sequence[Path], Sequence[Path]],
+    options: ClassProfileOptions,
+    *,
+    folder: Path,
+    confirmed: bool,
+    console: Console,
+) -> None:
+    """Profiles a route of labels for a cascade of models, and prints what each answers and costs.
+    `photos` are folders and their truths."""
+    profile_classes.stage_names(routing, route, options)
+    sample = profile_classes.run(
+        routing,
+        route,
+        _read_photos(*photos, console),
+        options,
+        folder=folder,
+        confirm=confirmation(console, confirmed=confirmed),
+        progress=Bars(console, TimeRemainingColumn),
+    )
+    console.print(classes_table(sample))
 
 
 def certificate_text(certificate: Certificate, target: float) -> str:

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from gateway.quality.profile import ProfileResult
 from gateway.quality.profile_groups import GroupProfileResult
+from thresholds.classification.sample import ClassificationSample
 from thresholds.plan.recall import RecallCascade
 from thresholds.profile.input_size import Probe
 from thresholds.shape import ALONE, Shape
@@ -84,3 +85,19 @@ def _cells(shape: Shape, cascade: RecallCascade) -> list[str]:
         f"{cascade.false_flags:.1%}",
         *(f"{cascade.images(rate):.2f}" for rate in RATES),
     ]
+
+
+def classes_table(sample: ClassificationSample) -> Table:
+    """A row a stage, as it was profiled: how often its label is right, and what a photo costs."""
+    right = "right" if sample.truths is not None else f"as {sample.reference}"
+    table = Table(title=f"{len(sample.photos)} photos, each asked about alone", box=SIMPLE_HEAD)
+    table.add_column("stage", no_wrap=True)
+    for column in ("input", right, "ms", "GFLOPs", "USD per 1,000"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for stage, correct in zip(sample.stages, sample.answers.correct, strict=True):
+        size = "" if stage.input_px is None else "x".join(map(str, stage.input_px))
+        ms = "" if stage.seconds is None else f"{1000 * stage.seconds:.1f}"
+        work = "" if stage.gflops is None else f"{stage.gflops:.2f}"
+        usd = f"{1000 * stage.usd:.2f}"
+        table.add_row(stage.provider, size, f"{correct.mean():.3f}", ms, work, usd)
+    return table

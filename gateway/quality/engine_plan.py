@@ -3,7 +3,6 @@ same photos, and is timed while it does."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from time import perf_counter
 from typing import NamedTuple
 
 from gateway.core.model import Photo, Size
-from gateway.grid.compose import undrawn_picture
 from gateway.grid.reference_view import reference_view, without_frame
 from gateway.grid.tile import drawing
 from gateway.quality.calibration import LocalModel, picture_input_of, sizes_of
 from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.evaluate.scores import precision_of
 from gateway.quality.progress import Advance, Progress
+from gateway.quality.provider_speed import photos_per_s
 from providers import onnx
 from providers.detection import Detection, Task
 from providers.engine.loading import OnnxDetector, load_model
@@ -164,22 +163,7 @@ def _point(
 def measured_photos_per_s(variant: Variant, photos: Mapping[str, Photo]) -> float:
     """The photos a second of a provider with these settings, asked as the gateway asks it."""
     provider = onnx.create(variant.model.name, variant.options, variant.model.folder)
-    pictures = [undrawn_picture(photo, provider.about) for photo in photos.values()]
-    remaining = iter(pictures)
-
-    async def client() -> None:
-        for picture in remaining:
-            if picture is not None:
-                await provider.detect(picture, Task.OBJECTS)
-
-    async def ask_all() -> float:
-        began = perf_counter()
-        await asyncio.gather(*(client() for _ in range(provider.about.concurrency)))
-        seconds = perf_counter() - began
-        await provider.close()
-        return len(pictures) / seconds
-
-    return asyncio.run(ask_all())
+    return photos_per_s(provider, photos.values(), Task.OBJECTS)
 
 
 def _reference(

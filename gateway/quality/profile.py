@@ -17,7 +17,7 @@ from gateway.quality.collect.answer_store import (
     answers_by_shape,
     detections_alone,
 )
-from gateway.quality.collect.companion import companion_purchase
+from gateway.quality.collect.other_provider import purchase_alone
 from gateway.quality.collect.photo_list import PhotoList
 from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.collect.purchase import Purchase, buy
@@ -31,7 +31,6 @@ from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import LabelIndex
 from thresholds.fusion.looks import LookKind, PhotoFacts
-from thresholds.made_with import made_with_in
 from thresholds.profile import profile as profiles
 from thresholds.profile.profile import Answers, Profile
 from thresholds.profile.profile import profile_of_answers as make_profile
@@ -94,8 +93,8 @@ class ProfileResult:
             cascade = self.profile.cascade(shapes, factor=factor, deviations=deviations)
         except ValueError as error:
             raise ConfigError(f"--cascade {','.join(map(str, shapes))}: {error}") from None
-        update = {"border": self.border, "made_with": made_with_in(self.folder)}
-        cascades.save(cascade.model_copy(update=update), path)
+        update = {"border": self.border}
+        cascades.save(cascade.model_copy(update=update).of_profile(self.folder), path)
         return path
 
 
@@ -131,8 +130,8 @@ def run(
         companions = {}
         if companion:
             alone = questions_by_batch(batches, [ALONE], 1)
-            companions[companion] = companion_purchase(
-                routing, route, companion, alone, folder=folder
+            companions[companion] = purchase_alone(
+                routing, route, companion, alone, role="companion", folder=folder
             )
         buy_reference = not photos.known if options.reference is None else options.reference
         references = reference.purchases(routing, route, sizes, folder, wanted=buy_reference)

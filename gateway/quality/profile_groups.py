@@ -12,7 +12,7 @@ import numpy as np
 from gateway.config.errors import ConfigError
 from gateway.core.model import Route
 from gateway.quality.collect.answer_store import AnswerStore
-from gateway.quality.collect.companion import companion_purchase
+from gateway.quality.collect.other_provider import purchase_alone
 from gateway.quality.collect.photos import LabelledPhotos
 from gateway.quality.collect.purchase import Purchase, buy
 from gateway.quality.collect.questions import questions
@@ -33,7 +33,6 @@ from thresholds import cascade as cascades
 from thresholds.cascade import Border
 from thresholds.fusion.arrays import Bools
 from thresholds.group_testing import MAX_IMAGES
-from thresholds.made_with import made_with_in
 from thresholds.plan.certificate import Certificate, cross_validated
 from thresholds.plan.group_sample import GroupSample, found_by
 from thresholds.plan.recall import (
@@ -102,8 +101,8 @@ class GroupProfileResult:
 
     def write_cascade(self) -> Path:
         """Writes the best cascade and returns its file. Raises ConfigError where there is none."""
-        update = {"border": self.border, "made_with": made_with_in(self.folder)}
-        cascade = self.best.cascade.model_copy(update=update)
+        update = {"border": self.border}
+        cascade = self.best.cascade.model_copy(update=update).of_profile(self.folder)
         path = self.folder / f"cascade-{cascade.shapes.replace(', ', '-')}.json"
         cascades.save(cascade, path)
         return path
@@ -148,7 +147,9 @@ def run(
     companion = options.companion or route.companion
     purchases = [Purchase(provider, alone, store, border, ", each photo alone", route.task)]
     if companion:
-        purchases.append(companion_purchase(routing, route, companion, alone, folder=folder))
+        purchases.append(
+            purchase_alone(routing, route, companion, alone, role="companion", folder=folder)
+        )
     ask(*purchases)
     answers = PhotoAnswers.of(alone, store, labels=options.labels, positive=options.positive)
     _check_answers(answers, options)

@@ -143,10 +143,13 @@ def _mismatches(
             f"scores mean something else than those of {route.task}; profile this route, and use "
             "the cascade that comes of it"
         )
-    origin = provenance(
-        config, file, route.provider, route.task, digests=digests.of(route.provider)
-    )
-    return list(made_with.mismatches(made_with_of(origin)))
+    mismatches: list[Mismatch] = []
+    for name, note in ((route.provider, made_with), *cascade.made_with_others.items()):
+        origin = provenance(config, file, name, route.task, digests=digests.of(name))
+        for mismatch in note.mismatches(made_with_of(origin)):
+            of_stage = "" if name == route.provider else f"{name}'s "
+            mismatches.append(mismatch._replace(what=f"{of_stage}{mismatch.what}"))
+    return mismatches
 
 
 def _cache(

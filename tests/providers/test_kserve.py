@@ -288,6 +288,21 @@ class TestMiniBatches:
         with pytest.raises(Misconfigured, match=r"mini_batch: 4, but .* takes one picture"):
             await provider.detect(picture(Image.new("RGB", (96, 96))), Task.OBJECTS)
 
+    async def test_a_mini_batch_that_the_server_does_not_take_is_told_at_once(
+        self,
+        inference: Callable[..., tuple[str, InferenceServer]],
+        provider_of: Callable[..., Provider],
+        picture: Callable[..., Picture],
+        tmp_path: Path,
+    ) -> None:
+        """A server that takes fewer pictures a request than its model's axes say is tried before
+        the first photo; its words and the setting are in the error."""
+        url, server = inference(write_colour_network(tmp_path / "net.onnx"))
+        server.most_pictures = 2
+        provider = provider_of(url, mini_batch=4, labels=tmp_path / "labels.txt")
+        with pytest.raises(Misconfigured, match=r"mini_batch: 4 is not what .* batch-size must be"):
+            await provider.detect(picture(Image.new("RGB", (96, 96))), Task.OBJECTS)
+
 
 class TestErrors:
     """Errors of a server or of the configuration."""

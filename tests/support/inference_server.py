@@ -90,6 +90,7 @@ class InferenceServer:
 
     It takes and gives tensors in binary where it is told to, and refuses them else; `lists_binary`
     tells whether it says so. `instead` has replies by how a path ends; they go before its own.
+    `most_pictures` is what one request may hold, as Triton's `max_batch_size`.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class InferenceServer:
         self.binary = binary
         self.lists_binary = binary if lists_binary is None else lists_binary
         self.instead: dict[str, Reply] = {}
+        self.most_pictures: int | None = None
         self.requests: list[Call] = []
 
     def __call__(self, call: Call) -> Reply:
@@ -140,6 +142,8 @@ class InferenceServer:
             feeds[tensor["name"]] = array.reshape(tensor["shape"])
         if tail:
             return 400, {}, {"error": f"{len(tail)} bytes too many"}
+        if self.most_pictures is not None and len(feeds["image"]) > self.most_pictures:
+            return 400, {}, {"error": f"batch-size must be <= {self.most_pictures}"}
         try:
             arrays = self.session.run([output["name"] for output in question["outputs"]], feeds)
         except Exception as error:  # ONNX Runtime's exceptions share no base of their own

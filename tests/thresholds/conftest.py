@@ -25,6 +25,7 @@ of these, and another value for the rest."""
 
 EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "always": {"kind": "always"},
+    "confidence": {"kind": "confidence", "threshold": 0.6, "agreement": 0.3},
     "clean": {
         "kind": "clean",
         "threshold": 0.3,

@@ -85,7 +85,7 @@ def test_the_file_is_short_readable_json(tmp_path: Path) -> None:
         (
             '{"stages": [{"shape": "2x2", "rule": {"kind": "magic"}}]}',
             "stages.0.rule",
-            "known: always, clean, gain, imgrid, onward",
+            "known: always, clean, confidence, gain, imgrid, onward",
         ),
         (
             '{"stages": [{"shape": "2x2", "rule": {"kind": "imgrid"}}]}',

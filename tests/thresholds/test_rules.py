@@ -18,7 +18,7 @@ from tests.support.detections import detection
 from thresholds.fusion.fusion import Fusion
 from thresholds.fusion.looks import Evidence, Look, PhotoFacts
 from thresholds.fusion.trees import Trees
-from thresholds.rules import clean, gain, risk
+from thresholds.rules import clean, confidence, gain, risk
 from thresholds.rules import registry as rules
 from thresholds.rules.base import ACCEPT, Verdict
 from thresholds.rules.imgrid import Rule, Spread
@@ -124,7 +124,8 @@ def test_no_verdict_skips_beyond_the_reach(
 def test_the_error_for_an_unknown_kind_lists_the_known() -> None:
     """The error for an unknown kind lists the known ones."""
     with pytest.raises(
-        ValueError, match="no rule kind 'magic'; known: always, clean, gain, imgrid, onward, risk"
+        ValueError,
+        match="no rule kind 'magic'; known: always, clean, confidence, gain, imgrid, onward, risk",
     ):
         rules.read({"kind": "magic"})
 
@@ -217,6 +218,59 @@ def test_without_a_prior_the_threshold_judges() -> None:
     """A photo that no companion saw is judged by the threshold."""
     assert posterior_verdict(None, detection("cat", 0.29))
     assert not posterior_verdict(None, detection("cat", 0.3))
+
+
+# -- confidence
+
+
+def looks_of(*answers: Sequence[Detection]) -> Evidence:
+    """The evidence of a photo that was asked about alone once for each answer."""
+    looks = tuple(Look(Shape(1, 1), answer) for answer in answers)
+    return Evidence(PhotoFacts(640, 480, 50_000), looks)
+
+
+def test_a_confident_label_is_accepted() -> None:
+    """A photo is accepted where its best label scores the threshold or more; the reason names the
+    label that does not."""
+    rule = confidence.Rule(threshold=0.6)
+    assert rule.judge(looks_of([detection("dog", 0.1), detection("cat", 0.6)])) == ACCEPT
+    unsure = rule.judge(looks_of([detection("dog", 0.1), detection("cat", 0.59)]))
+    assert unsure == Verdict(1, "cat 0.59 is unsure")
+    assert rule.judge(looks_of([])) == Verdict(1, "no label")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "accepted"), [("CAT", True), ("dog", False), ("", False), (None, False)]
+)
+def test_two_models_that_agree_are_enough(earlier: str | None, accepted: bool) -> None:
+    """Under the threshold a photo is accepted where the look before has the same best label: not
+    where it has another or none, or where there was no look before."""
+    rule = confidence.Rule(threshold=0.9, agreement=0.3)
+    last = [detection("cat", 0.5)]
+    looks = [] if earlier is None else [[detection(earlier, 0.4)] if earlier else []]
+    assert rule.judge(looks_of(*looks, last)).accepted is accepted
+
+
+def test_agreement_has_a_threshold_of_its_own() -> None:
+    """Agreement below its own threshold is not enough, and without a threshold no score is."""
+    rule = confidence.Rule(agreement=0.3)
+    faint, sure = [detection("cat", 0.29)], [detection("cat", 1.0)]
+    assert not rule.judge(looks_of(faint, faint)).accepted
+    assert not rule.judge(looks_of([detection("dog", 1.0)], sure)).accepted
+    assert rule.judge(looks_of(faint, sure)).accepted
+
+
+def test_only_the_named_labels_count() -> None:
+    """Labels that nobody asked for are not looked at, however sure they are."""
+    rule = confidence.Rule(threshold=0.6, labels=("Cat", "dog"))
+    assert not rule.judge(looks_of([detection("animal", 0.99), detection("cat", 0.5)])).accepted
+    assert rule.judge(looks_of([detection("animal", 0.2), detection("CAT", 0.7)])).accepted
+
+
+def test_a_rule_that_accepts_nothing_is_refused() -> None:
+    """A rule without any threshold is refused: it would turn down every photo."""
+    with pytest.raises(ValueError, match="give threshold, agreement or both"):
+        confidence.Rule()
 
 
 # -- gain

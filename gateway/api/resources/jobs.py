@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, TypeVar
 
-import msgspec
 from msgspec import Meta, Struct
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.api.authenticate import head_of
 from gateway.api.intake import Intake
+from gateway.api.resources.job_events import JobEvents
 from gateway.api.resources.tenant_endpoint import http_response, tenant_endpoint
 from gateway.core.errors import BadRequest, Busy, GatewayError
 from gateway.core.events import RequestRefused
@@ -24,19 +22,15 @@ from gateway.core.model import Tenant
 from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.parse import read_options
 from gateway.dialects.query import values_of
-from gateway.jobs.response import PATH, job_out, job_page, jobs_page, result_out
+from gateway.jobs.response import PATH, job_out, job_page, jobs_page
 from gateway.jobs.service import ID_CHARS, NAME, Jobs
 from gateway.security.keyring import Keyring
-from gateway.store.jobs import Job, State
-
-log = logging.getLogger("imgrid")
+from gateway.store.jobs import Job
 
 T = TypeVar("T", bound=Struct)
 
 MAX_RESULTS = 1000
 MAX_JOBS = 200
-EVENTS_AT_ONCE = 100
-"""Results that one read of the store yields for a stream of events."""
 
 
 class ResultsQuery(Struct, forbid_unknown_fields=True):
@@ -131,48 +125,14 @@ class JobsApi:
         return await self.jobs.store.find(tenant.name, request.path_params["id"])
 
     async def _stream(self, job: Job, last_number: int) -> AsyncIterator[bytes]:
-        """The events of a job after the result of that number.
-
-        The last event is `end`. A client whose stream ends without it reconnects, and goes on after
-        the last result that it got.
-        """
-        loop = asyncio.get_running_loop()
-        sent_at = loop.time()
+        """The job's events, counted as an open stream of its tenant."""
+        events = JobEvents(self.jobs.store, self.is_stopping, self.poll_s, self.keep_alive_s)
         self.streams.take(job.tenant)
         try:
-            while not self.is_stopping():
-                # before its results: a job that has ended then has all of them
-                job = await self.jobs.store.find(job.tenant, job.id)
-                results = await self.jobs.store.results(
-                    job.id, after=last_number, limit=EVENTS_AT_ONCE
-                )
-                for result in results:
-                    yield event("photo", result_out(job, result), number=result.number)
-                    last_number = result.number
-                if results:
-                    sent_at = loop.time()
-                    continue
-                if job.state != State.RUNNING:
-                    yield event("end", job_out(job))
-                    return
-                if loop.time() - sent_at >= self.keep_alive_s:
-                    sent_at = loop.time()
-                    yield b": still here\n\n"
-                await asyncio.sleep(self.poll_s)
-        except GatewayError as error:
-            log.warning("events of %s end early: %s", job.id, error)
+            async for each in events.stream(job, last_number):
+                yield each
         finally:
             self.streams.give_back(job.tenant)
-
-
-def event(name: str, data: Struct, *, number: int = 0) -> bytes:
-    """One server-sent event, whose id is `number` where that is over 0. JSON contains no line
-    breaks of its own.
-
-    https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
-    """
-    id_line = b"id: %d\n" % number if number else b""
-    return b"%sevent: %s\ndata: %s\n\n" % (id_line, name.encode(), msgspec.json.encode(data))
 
 
 def _last_number(request: Request) -> int:

@@ -103,8 +103,9 @@ def _paths(refs: Refs) -> dict[str, Any]:
         PATH + "/{id}/events": {
             "get": {
                 **_operation("jobEvents", "Each photo of a job as it is settled", refs),
-                "description": "Events `photo`, whose data is a result and whose id is its number, "
-                "and in the end one event `end`, whose data is the job.",
+                "description": "Events `photo`, whose data is a result and whose id is its number; "
+                "`progress`, whose data is the job so far, behind the results that it counts; and "
+                "in the end one event `end`, whose data is the job.",
                 "parameters": [_ID, _LAST, *events],
                 "responses": {
                     "200": response_of(_event(refs), content_type="text/event-stream"),
@@ -135,7 +136,11 @@ def _event(refs: Refs) -> dict[str, Any]:
     }
     return {
         "type": "object",
-        "properties": {"event": {"enum": ["photo", "end"]}, "id": {"type": "string"}, "data": data},
+        "properties": {
+            "event": {"enum": ["photo", "progress", "end"]},
+            "id": {"type": "string"},
+            "data": data,
+        },
         "required": ["event", "data"],
     }
 

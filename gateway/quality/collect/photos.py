@@ -15,10 +15,14 @@ from gateway.core.limits import PhotoLimits
 from gateway.core.model import Photo, Size
 from gateway.intake.admission import admit
 from providers.base import Limits
+from thresholds.samples.class_truth import folder_names, read_table
 from thresholds.samples.ground_truth import Known, read_coco
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"})
+
+FOLDERS = "folders"
+"""As a truth: photos lie in folders that are named by their labels."""
 
 
 class SamplePhoto(NamedTuple):
@@ -74,11 +78,19 @@ def find_photos(folders: Sequence[Path], truths: Sequence[Path]) -> dict[str, Sa
         )
     files: dict[str, SamplePhoto] = {}
     for folder, truth in zip_longest(folders, truths):
-        for sampled in _listed(folder, read_coco(truth)) if truth else _all(folder):
+        for sampled in _listed(folder, _read_truth(folder, truth)) if truth else _all(folder):
             files[digest(sampled.path.read_bytes())] = sampled
     if not files:
         raise ValueError(f"no photos in {', '.join(map(str, folders))}")
     return files
+
+
+def _read_truth(folder: Path, truth: Path) -> Mapping[str, Known]:
+    """The ground truth of files by their name below the folder: the folders' own names, a table, or
+    COCO's JSON form."""
+    if str(truth) == FOLDERS:
+        return folder_names(folder, (sampled.path for sampled in _all(folder)))
+    return read_table(truth) if truth.suffix.lower() == ".csv" else read_coco(truth)
 
 
 def digest(data: bytes) -> str:

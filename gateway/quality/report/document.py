@@ -14,22 +14,26 @@ from typing import NamedTuple
 
 class DocumentParts(NamedTuple):
     """HTML and CSS of one kind of page. `scripts` is HTML after the page's content; without it the
-    policy forbids scripts."""
+    policy forbids scripts. A page that `is_live` reads from the server that it came from."""
 
     body: str
     style: str
     scripts: str = ""
+    is_live: bool = False
 
 
 def document(title: str, lead: str, parts: DocumentParts) -> str:
     """The page: title and lead as plain text, then the body."""
+    sources = "; script-src 'unsafe-inline'" if parts.scripts else ""
+    if parts.is_live:
+        sources += "; connect-src 'self'"
     return template("gateway.quality.report", "document.html").substitute(
         title=escape(title),
         lead=escape(lead),
         body=parts.body,
         style=parts.style,
         after=parts.scripts,
-        script_source="; script-src 'unsafe-inline'" if parts.scripts else "",
+        more_sources=sources,
     )
 
 

@@ -3,14 +3,13 @@ of jobs, and delivering webhooks."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from pathlib import Path
 
-log = logging.getLogger("imgrid")
+from gateway.core.file_lock import TAKEN, lock
 
-TAKEN = (errno.EWOULDBLOCK, errno.EACCES)
+log = logging.getLogger("imgrid")
 
 
 class FileOwnership:
@@ -45,7 +44,7 @@ class FileOwnership:
             self._refuse(f"its lock {self._lock_file.name} cannot be opened: {error.strerror}")
             return
         try:
-            _lock(handle)
+            lock(handle)
         except OSError as error:
             owner = os.read(handle, 32).decode(errors="replace").strip()
             os.close(handle)
@@ -72,13 +71,3 @@ class FileOwnership:
                 reason,
             )
         self.problem = f"not fed and not delivered by this gateway: jobs.file: {reason}"
-
-
-def _lock(handle: int) -> None:
-    """Locks an open file. Raises OSError where another process has. Systems without POSIX locks
-    have no second gateway on one file to guard against."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

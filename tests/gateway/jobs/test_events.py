@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from gateway.core.errors import BufferAway
+from gateway.core.fair_share import FairBudget
 from gateway.store.jobs import Job
 from providers.detection import Box, Detection
 from tests.gateway.jobs.conftest import StartJobs
@@ -70,17 +71,36 @@ class TestEvents:
         stream = Stream(harness.app, f"/v1/jobs/{job['id']}/events")
         status, headers = await stream.start()
         assert (status, headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+        await stream.next()  # no progress yet
         for number, index in ((1, 1), (2, 0)):
             await harness.settle(job, index, RED)
             event = await stream.next()
             assert (event["event"], event["id"]) == ("photo", str(number))
             data = json.loads(event["data"])
             assert (data["number"], data["index"], data["name"]) == (number, index, f"{index}.png")
-        event = await stream.next()
+            event = await stream.next()
         assert (event["event"], json.loads(event["data"])["state"]) == ("end", "done")
         assert "id" not in event
         assert await stream.next() is None
         await stream.leave()
+
+    async def test_streams_of_a_tenant_are_limited(self, start_jobs: StartJobs) -> None:
+        """Beyond the limit of open streams there is none, until one is closed."""
+        harness = start_jobs()
+        job = await harness.submit()
+        app = FastAPI()
+        replace(harness.api, streams=FairBudget(1)).add_to(app)
+        path = f"/v1/jobs/{job['id']}/events"
+        first = Stream(app, path)
+        assert (await first.start())[0] == 200
+        await first.next()
+        second = Stream(app, path)
+        assert (await second.start())[0] == 429
+        await first.leave()
+        third = Stream(app, path)
+        assert (await third.start())[0] == 200
+        await second.leave()
+        await third.leave()
 
     @pytest.mark.parametrize("way", ["header", "query"])
     async def test_a_returning_client_continues(self, start_jobs: StartJobs, way: str) -> None:
@@ -107,6 +127,7 @@ class TestEvents:
         job = await harness.submit(2)
         stream = Stream(harness.app, f"/v1/jobs/{job['id']}/events")
         await stream.start()
+        await stream.next()
         await harness.client.delete(f"/v1/jobs/{job['id']}")
         assert json.loads((await stream.next())["data"])["state"] == "aborted"
         await stream.leave()
@@ -117,6 +138,7 @@ class TestEvents:
         job = await harness.submit()
         stream = Stream(harness.app, f"/v1/jobs/{job['id']}/events")
         await stream.start()
+        assert (await stream.next())["event"] == "progress"
         assert await stream.next() == {"": "still here"}
         await stream.leave()
 
@@ -126,6 +148,7 @@ class TestEvents:
         job = await harness.submit()
         stream = Stream(harness.app, f"/v1/jobs/{job['id']}/events")
         await stream.start()
+        await stream.next()
         harness.stopping = True
         assert await stream.next() is None
         await stream.leave()

@@ -74,6 +74,25 @@ def test_routes_shows_the_mismatch(tmp_path: Path) -> None:
     assert route["mismatches"] == [{"what": "canvas", "made_with": "1280x1280", "route": "640x640"}]
 
 
+@pytest.mark.parametrize("canvas", ["640x640", "320x320"])
+def test_another_provider_of_a_stage_is_a_warning_that_names_it(
+    tmp_path: Path, canvas: str
+) -> None:
+    """What the cascade was made with is compared for the providers of its stages, too, each by its
+    name: the thresholds hold for their scores."""
+    rule = {"kind": "onward"}
+    stages = [{"shape": "1x1", "provider": "small", "rule": rule}, {"shape": "1x1"}]
+    others = {"small": {**MADE_WITH, "canvas": canvas}}
+    content = {"stages": stages, "made_with": MADE_WITH, "made_with_others": others}
+    (tmp_path / "cascade.json").write_text(json.dumps(content))
+    route = {"task": "objects", "provider": "eye", "cascade": "cascade.json"}
+    config = {"providers": {"eye": EYE, "small": EYE}, "routes": [route]}
+    mismatches = parts_of(tmp_path, config).routes["objects"].mismatches
+    assert [str(each) for each in mismatches] == (
+        [] if canvas == "640x640" else ["small's canvas 320x320, not 640x640"]
+    )
+
+
 def test_another_task_stops_the_start(tmp_path: Path) -> None:
     """A cascade for another task is an error that names both, and the way out."""
     with pytest.raises(ConfigError, match=r"cascade\.json was made for text.*profile this route"):

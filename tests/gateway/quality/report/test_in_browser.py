@@ -15,7 +15,15 @@ from gateway.quality.report.page import PageCommand, PageSection, PageTable
 from gateway.quality.report.plan import show
 from gateway.testing.pictures import Block, drawn, encoded
 from providers.detection import Box, Detection
-from tests.support.browser import WINDOWS, Window, chromium, opened
+from tests.support.browser import (
+    CLIPPED,
+    FAINT,
+    OVERFLOWS,
+    WINDOWS,
+    Window,
+    chromium,
+    opened,
+)
 from tests.support.plans import plan_of
 from thresholds.plan.selection import Goal
 
@@ -23,46 +31,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LONG = "a-name-without-any-place-to-break-it-" * 4
 NAMES = {"plan": "the plan", "alone": "1x1", "truth": "ground truth"}
-OVERFLOWS = """
-() => document.documentElement.scrollWidth - document.documentElement.clientWidth
-"""
-CLIPPED = """
-() => {
-  const inside = each => each.closest('.scroll, .drawing') === null
-  const all = [...document.querySelectorAll('main *')].filter(inside)
-  const outside = all.filter(each => {
-    const box = each.getBoundingClientRect()
-    return box.width > 0 && (box.left < -0.5 || box.right > innerWidth + 0.5)
-  })
-  const cut = all.filter(each => each.matches('p, h1, h2, h3, pre, figcaption, span')
-    && each.clientWidth > 0 && each.scrollWidth > each.clientWidth + 1)
-  return [...outside, ...cut].map(each => each.outerHTML.slice(0, 120))
-}
-"""
-FAINT = """
-() => {
-  const parts = text => text.match(/[\\d.]+/g).map(Number)
-  const light = text => {
-    const [r, g, b] = parts(text).slice(0, 3).map(v => v / 255)
-      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b
-  }
-  const ground = each => {
-    for (let at = each; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor
-      if (colour.startsWith('rgb(')) return colour
-    }
-    return 'rgb(255, 255, 255)'
-  }
-  const texts = [...document.querySelectorAll('main *')].filter(each =>
-    [...each.childNodes].some(child => child.nodeType === 3 && child.data.trim()))
-  return texts.filter(each => {
-    const [a, b] = [light(getComputedStyle(each).color), light(ground(each))]
-    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5
-  }).map(each => each.outerHTML.slice(0, 120))
-}
-"""
-"""Texts of less contrast than WCAG 2.2 asks for (1.4.3)."""
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +69,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def page(request: pytest.FixtureRequest, browser: Browser, file: Path) -> Iterator[Page]:
     """The page in one of the windows."""
     window: Window = request.param
-    with opened(browser, file, window) as each:
+    with opened(browser, file.as_uri(), window) as each:
         yield each
 
 
