@@ -32,6 +32,7 @@ from gateway.quality.collect.photos import FORMATS
 from gateway.wiring.parts import Parts, build
 from gateway.wiring.provenance import provenance
 from providers.base import Limits, Provider
+from providers.detection import Task
 
 TENANT = Tenant("batch", "batch")
 """Whose account the ledger charges."""
@@ -88,6 +89,11 @@ class BatchUnit:
             raise ConfigError(
                 f"{self.file}: route {self.route}: cascade: auto learns in service; name a cascade "
                 "for a run, as imgrid plan makes it"
+            )
+        if route.task == Task.EXTRAS or route.labels != "alone":
+            raise ConfigError(
+                f"{self.file}: route {self.route}: extras, and labels from boxes or in groups, are "
+                "for clients that name what they want; a run asks the same about all photos"
             )
         update = {
             "tenants": [],

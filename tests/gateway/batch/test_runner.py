@@ -331,6 +331,13 @@ async def test_two_runs_do_not_share_a_folder(open_run: Open) -> None:
         assert (await run.runner.run()).end == "done"
 
 
+async def test_a_route_for_clients_that_name_what_they_want_is_refused(open_run: Open) -> None:
+    """Labels from boxes or in groups, and a vendor's own extras, need what a run does not ask."""
+    with pytest.raises(ConfigError, match="for clients that name what they want"):
+        async with open_run(route={"task": "labels", "labels": "boxes", "name": "objects"}):
+            pass
+
+
 async def test_a_route_that_learns_is_refused(open_run: Open) -> None:
     """A route with cascade: auto learns in service; a run needs a cascade."""
     route = {"stages": None, "cascade": "auto", "max_drop": 0.02}
