@@ -164,7 +164,8 @@ def recorded_lines(folder: Path, count: int) -> Iterator[str]:
         f"{count:,} photos: {len(positions):,} rows, {len(set(positions)):,} different, "
         f"{len(list(out.glob('*.journal')))} journals left"
     )
-    moments = [memory[round((len(memory) - 1) * each / POINTS)] for each in range(1, POINTS + 1)]
+    alive = [each for each in memory if each]  # a process that has ended holds nothing
+    moments = [alive[round((len(alive) - 1) * each / POINTS)] for each in range(1, POINTS + 1)]
     yield "MB in memory by fifths: " + ", ".join(f"{each:.0f}" for each in moments)
 
 
