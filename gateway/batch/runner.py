@@ -73,20 +73,22 @@ class _Chunk:
         self._photos = photos
         self._journal: TextIO | None = None
 
-    def add(self, row: Row) -> None:
-        """Keeps a row; with the last one the chunk is finished."""
+    def add(self, row: Row) -> bool:
+        """Keeps a row; whether it was the last one, with which the chunk is finished."""
         if self._journal is None:
             self._journal = self.files.journal.open("a", encoding="utf-8")
         self._journal.write(json.dumps(row) + "\n")
         self._journal.flush()
         self.rows[row["position"]] = row
-        self.finish_if_whole()
+        return self.finish_if_whole()
 
-    def finish_if_whole(self) -> None:
-        if len(self.rows) == self._photos:
-            self.close()
-            self.files.finish(list(self.rows.values()))
-            self.rows = {}
+    def finish_if_whole(self) -> bool:
+        """Whether all rows are there: then they are in the chunk's file."""
+        if len(self.rows) < self._photos:
+            return False
+        self.close()
+        self.files.finish(list(self.rows.values()))
+        return True
 
     def close(self) -> None:
         if self._journal is not None:
@@ -197,8 +199,7 @@ class Runner:
 
     def _keep(self, chunk: _Chunk, row: Row) -> None:
         self.new_rows += 1
-        chunk.add(row)
-        if chunk.files.is_finished:
+        if chunk.add(row):
             self._open.remove(chunk)
         self._tell(row)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,23 +130,23 @@ def _version(parts: Parts, route: Route, file: Path) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
+@dataclass
 class PhotoAsker:
-    """The open unit. `version` is a digest of what answers depend on. Holds how many answers the
-    provider gave."""
+    """The open unit. `version` is a digest of what answers depend on. Holds how many photos were
+    `answered`, or failed through a fault of their own."""
 
     parts: Parts
     route: Route
     file: Path
     version: str
-    answers: Counter[str] = field(default_factory=Counter)
+    answered: int = 0
 
     @property
     def most_bytes(self) -> int:
         """The largest file that is read."""
         return PhotoLimits().max_bytes
 
-    @property
+    @cached_property
     def prices(self) -> dict[str, float]:
         """USD an image by provider; `""` is the route's own."""
         task = self.route.task
@@ -156,7 +156,7 @@ class PhotoAsker:
         }
         return {**prices, "": prices[self.route.provider]}
 
-    @property
+    @cached_property
     def most_usd(self) -> float:
         """The most that one photo can cost: every stage, and nobody else on its canvas."""
         prices, route = self.prices, self.route
@@ -179,10 +179,10 @@ class PhotoAsker:
             photo = admit(f"{position}", data, limits, PhotoLimits())
         except PhotoError as error:
             return failed_row(position, key, error)
-        before = self.answers.total()
+        before = self.answered
         outcome = await self._answer(photo)
         if isinstance(outcome.error, PASSING):
-            if self.answers.total() == before:
+            if self.answered == before:
                 raise UpstreamAway(str(outcome.error))
             outcome = await self._answer(photo)  # others were answered: it may be this one
         return row_of(position, key, outcome, self.route.task, self.prices)
@@ -193,5 +193,5 @@ class PhotoAsker:
         except GatewayError as error:
             return Outcome(photo, error=error)
         if not isinstance(outcome.error, PASSING):
-            self.answers["given"] += 1
+            self.answered += 1
         return outcome

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from gateway.cli.console import Force, check_out, command_words, out, print_next_step
+from gateway.cli.plan_options import BoundKind, Delta, HeldOut, Take, held_out_share
 from gateway.config.errors import ConfigError
-
-BoundKind = Literal["bootstrap", "exact"]
-"""As in `thresholds.plan.bounds`, which takes long to import."""
-HELD_OUT_FOR_EXACT = 0.4
 
 
 def plan(
@@ -32,12 +29,7 @@ def plan(
     budget_usd: Annotated[
         float | None, typer.Option(min=0, help="… or spend at most so much a month.")
     ] = None,
-    take: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="ROW", help="Take this row of the front, whatever the goal allows."
-        ),
-    ] = None,
+    take: Take = None,
     photos_per_month: Annotated[
         float, typer.Option(min=1, help="What prices are told for.")
     ] = 1_000_000,
@@ -55,12 +47,7 @@ def plan(
             min=0, max=1, help="For agreement and labels: the client's threshold of the score."
         ),
     ] = 0.5,
-    delta: Annotated[
-        float,
-        typer.Option(
-            min=0.001, max=1, help="How often a promise may be wrong; 1: none, estimates decide."
-        ),
-    ] = 0.1,
+    delta: Delta = 0.1,
     bound: Annotated[
         BoundKind,
         typer.Option(
@@ -68,15 +55,7 @@ def plan(
             "exact holds for any number."
         ),
     ] = "bootstrap",
-    held_out: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=0.9,
-            help="Share of the photos that only the promise is made from: none for bootstrap, "
-            "which cross-validates, and 0.4 for exact.",
-        ),
-    ] = None,
+    held_out: HeldOut = None,
     companion: Annotated[
         bool, typer.Option(help="Fuse the companion's answers, where they were profiled.")
     ] = True,
@@ -138,7 +117,7 @@ def plan(
     traffic = Traffic(photos_per_second, max_wait_ms / 1000)
     options = planner.PlanOptions(
         plan_input.metric_of(metric),
-        _held_out(held_out, bound, delta),
+        held_out_share(held_out, bound, delta),
         traffic,
         seed,
         min_score,
@@ -163,15 +142,6 @@ def plan(
         from gateway.quality.report.plan import show
 
         out.print(f"page: [bold]{show(result, missing, files, page)}[/]")
-
-
-def _held_out(share: float | None, bound: BoundKind, delta: float) -> float:
-    """The share of photos to hold out: none where nothing is promised."""
-    if delta >= 1:
-        return 0.0
-    if share is None:
-        return HELD_OUT_FOR_EXACT if bound == "exact" else 0.0
-    return share
 
 
 def _check_goal(

@@ -16,6 +16,7 @@ from gateway.cli.console import (
     paragraph_help,
     print_next_step,
 )
+from gateway.cli.plan_options import BoundKind, Delta, HeldOut, Take, held_out_share
 from gateway.config.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 ObjectiveName = Literal["price", "time", "compute"]
 """As in `thresholds.classification.sample`, which takes long to import."""
-HELD_OUT_FOR_EXACT = 0.4
 
 
 def plan_classes(
@@ -40,12 +40,7 @@ def plan_classes(
     save: Annotated[
         float | None, typer.Option(min=0, max=1, help="… or save so large a share of the cost.")
     ] = None,
-    take: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="ROW", help="Take this row of the front, whatever the goal allows."
-        ),
-    ] = None,
+    take: Take = None,
     objective: Annotated[
         ObjectiveName | None,
         typer.Option(
@@ -56,28 +51,15 @@ def plan_classes(
     most_stages: Annotated[
         int, typer.Option(min=1, max=4, help="The most models that a photo may go through.")
     ] = 3,
-    delta: Annotated[
-        float,
-        typer.Option(
-            min=0.001, max=1, help="How often a promise may be wrong; 1: none, estimates decide."
-        ),
-    ] = 0.1,
+    delta: Delta = 0.1,
     bound: Annotated[
-        Literal["bootstrap", "exact"],
+        BoundKind,
         typer.Option(
             help="What a promise is made by: bootstrap is sharp, and for some hundred photos; "
             "exact (Clopper, Pearson) holds for any number."
         ),
     ] = "bootstrap",
-    held_out: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=0.9,
-            help="Share of the photos that only the promise is made from: none for bootstrap, "
-            "which cross-validates, and 0.4 for exact.",
-        ),
-    ] = None,
+    held_out: HeldOut = None,
     seed: Annotated[int, typer.Option(help="How photos are split.")] = 0,
     out_file: Annotated[Path, typer.Option("--out", help="The cascade file to write.")] = Path(
         "cascade.json"
@@ -105,12 +87,11 @@ def plan_classes(
     check_out(out_file, force=force)
     if page is not None:
         need("matplotlib")
-    held = HELD_OUT_FOR_EXACT if bound == "exact" and delta < 1 else 0.0
     options = class_plan.ClassPlanOptions(
         ClassGoal(max_drop, save, delta, bound),
         objective,
         take,
-        held if held_out is None else held_out,
+        held_out_share(held_out, bound, delta),
         seed,
         most_stages,
     )
