@@ -30,6 +30,7 @@ from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
 from gateway.api.resources.models import ModelsApi
 from gateway.api.resources.not_found import AwsPathRoute, not_found
+from gateway.api.resources.read_operations import ReadOperationsApi
 from gateway.api.resources.routes import RoutesApi
 from gateway.core.errors import BufferAway
 from gateway.core.fair_share import FairBudget
@@ -118,6 +119,7 @@ def _add_resources(app: Starlette, parts: Parts) -> None:
     job_intake = _intake(parts, config.jobs.max_request_bytes)
     streams = FairBudget(config.limits.max_event_streams, config.tenant_count)
     JobsApi(parts.jobs, parts.keyring, job_intake, streams, lambda: _is_stopping(app)).add_to(app)
+    ReadOperationsApi(parts.jobs, parts.keyring, job_intake).add_to(app)
     RoutesApi(
         tuple(parts.routes.values()),
         parts.pipeline.drift_monitor,

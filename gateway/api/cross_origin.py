@@ -13,6 +13,7 @@ MAX_AGE_S = 3600
 EXPOSED_HEADERS = (
     "Retry-After",
     "Location",
+    "Operation-Location",
     "Server-Timing",
     "X-Request-Id",
     "X-Imgrid-Billed",

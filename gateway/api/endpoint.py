@@ -71,7 +71,7 @@ class Endpoint:
     def _headers(self, reply: Reply, record: RequestRecord) -> Mapping[str, str]:
         """The reply's headers, with the request's id under the name that the vendor's SDKs read.
         The vendor's own id stays in a reply that was forwarded."""
-        name = REQUEST_ID_HEADERS.get(self.dialect.name)
+        name = REQUEST_ID_HEADERS.get(self.dialect.vendor)
         if name is None or name.lower() in map(str.lower, reply.headers):
             return reply.headers
         return {**reply.headers, name: record.id}
@@ -128,7 +128,8 @@ class Endpoint:
         request = self.dialect.parse(incoming)
         if isinstance(request, Forward):
             record.task = Task.EXTRAS
-            reply, bill = await self.passthrough.reply(request, incoming, tenant, self.dialect.name)
+            vendor = self.dialect.vendor
+            reply, bill = await self.passthrough.reply(request, incoming, tenant, vendor)
             record.ended("ok" if reply.status < 400 else "vendor_error", bill)
             return FirstReply(with_bill(reply, bill), is_final_reply(reply))
         question = _with_deadline(_with_headers(request, incoming), deadline_s)

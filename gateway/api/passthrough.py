@@ -35,7 +35,7 @@ class Passthrough:
     charge: Callable[[Charges], None]
 
     async def reply(
-        self, call: Forward, incoming: Incoming, tenant: Tenant, dialect: str
+        self, call: Forward, incoming: Incoming, tenant: Tenant, vendor: str
     ) -> tuple[Reply, Bill | None]:
         """The vendor's reply as it came, errors included, and its bill, which is charged to the
         tenant. No bill is known of an error.
@@ -43,7 +43,7 @@ class Passthrough:
         Raises NotServed where no route allows the tenant this operation, and the translation of a
         ProviderError.
         """
-        route = self._route(call.operation, tenant, dialect)
+        route = self._route(call.operation, tenant, vendor)
         try:
             answer = await self.send(
                 route.provider, _forward_call(call, incoming), route.deadline_s
@@ -64,11 +64,11 @@ class Passthrough:
     def _charge_unknown(self, call: Forward, tenant: Tenant) -> None:
         self.charge({tenant.name: Account(photos=call.images, unknown=call.images)})
 
-    def _route(self, operation: str, tenant: Tenant, dialect: str) -> Route:
+    def _route(self, operation: str, tenant: Tenant, vendor: str) -> Route:
         for route in self.routes:
             if (
                 route.task == Task.EXTRAS
-                and route.kind == dialect
+                and route.kind == vendor
                 and operation in route.operations
                 and (not route.tenants or tenant.name in route.tenants)
             ):

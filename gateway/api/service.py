@@ -22,7 +22,7 @@ from gateway.core.request_id import new_photo_id
 from gateway.dialects.base import DialectSpec
 from gateway.intake.admission import admit
 from gateway.pipeline.scheduler import Scheduler
-from gateway.vocabulary.translate import Translator
+from gateway.vocabulary.translate import Translator, translates_moderation
 from providers.base import Limits
 from providers.detection import Task, Vocabulary
 
@@ -64,7 +64,7 @@ class Service:
         Raises NotServed or BadRequest where no photo's requests are served, Busy where the buffer
         is full or too much is being fetched, and Stopping where the process goes down.
         """
-        ways = [self._ways(item, tenant, dialect.name, question) for item in question.items]
+        ways = [self._ways(item, tenant, dialect.vendor, question) for item in question.items]
         refusals = [way for way in ways if isinstance(way, GatewayError)]
         if refusals and len(refusals) == len(ways):
             raise refusals[0]
@@ -73,7 +73,7 @@ class Service:
         if _is_refused_whole(question, photos):
             return list(map(_unasked, photos))
         answers = await self._answers(photos, ways, tenant, question)
-        vocabulary = _vocabulary(dialect.name)
+        vocabulary = _vocabulary(dialect.vendor)
         if not vocabulary:
             return answers
         return [self._translated(answer, vocabulary) for answer in answers]
@@ -85,20 +85,25 @@ class Service:
 
     # -- the way of a task request
 
-    def way(self, request: TaskRequest, tenant: Tenant, quality: Quality, dialect: str = "") -> Way:
+    def way(self, request: TaskRequest, tenant: Tenant, quality: Quality, vendor: str = "") -> Way:
         """The route and the variant by which a task request is served. Raises NotServed."""
-        route = self._route(request, tenant, dialect, exact=request.alone or quality == "exact")
+        route = self._route(request, tenant, vendor, exact=request.alone or quality == "exact")
         route = self.learned(route, tenant.pool)
         vocabulary = self.vocabularies[route.provider]
+        if request.in_vendor_words and not translates_moderation(vocabulary, _vocabulary(vendor)):
+            raise NotServed(
+                f"The provider of the route {route.name} answers {request.task} in words that have "
+                f"no translation into {vendor}'s."
+            )
         only_labels = self.translator.labels_in(
-            request.only_labels, _vocabulary(dialect), vocabulary
+            request.only_labels, _vocabulary(vendor), vocabulary
         )
         alone = request.alone or _is_below_promise(request, route, vocabulary)
         variant = self._variant(route, "exact" if alone else quality)
         return Way(route, variant, request.extras, only_labels)
 
     def _ways(
-        self, item: Item, tenant: Tenant, dialect: str, question: Question
+        self, item: Item, tenant: Tenant, vendor: str, question: Question
     ) -> Ways | GatewayError:
         """The way of each request of one photo, by task; the error where none of them is served, or
         where one is not and the dialect cannot tell its error beside the others' answers."""
@@ -107,7 +112,7 @@ class Service:
         ways: dict[Task, Way | NotServed] = {}
         for request in item.requests:
             try:
-                ways[request.task] = self.way(request, tenant, question.quality, dialect)
+                ways[request.task] = self.way(request, tenant, question.quality, vendor)
             except NotServed as refusal:
                 ways[request.task] = refusal
         refusals = [way for way in ways.values() if isinstance(way, NotServed)]
@@ -115,7 +120,7 @@ class Service:
             return refusals[0]
         return ways
 
-    def _route(self, request: TaskRequest, tenant: Tenant, dialect: str, *, exact: bool) -> Route:
+    def _route(self, request: TaskRequest, tenant: Tenant, vendor: str, *, exact: bool) -> Route:
         """The first route for the request's task and the tenant. Raises NotServed.
 
         Extras go to a provider of the client's own vendor. Labels without a route of their own are
@@ -125,11 +130,11 @@ class Service:
         tenant_routes = [
             route for route in self.routes if not route.tenants or tenant.name in route.tenants
         ]
-        route = _first_route(tenant_routes, request.task, dialect)
+        route = _first_route(tenant_routes, request.task, vendor)
         if request.task == Task.LABELS and (
             route is None or (route.labels == "boxes" and not exact)
         ):
-            route = _first_route(tenant_routes, Task.OBJECTS, dialect) or route
+            route = _first_route(tenant_routes, Task.OBJECTS, vendor) or route
         if route is None:
             raise _not_served(request, tenant_routes)
         return route
@@ -237,9 +242,9 @@ class Service:
         return self.vocabularies.get(outcome.steps[-1].provider, "") if outcome.steps else ""
 
 
-def _first_route(routes: Sequence[Route], task: Task, dialect: str) -> Route | None:
+def _first_route(routes: Sequence[Route], task: Task, vendor: str) -> Route | None:
     for route in routes:
-        if route.task == task and (task != Task.EXTRAS or route.kind == dialect):
+        if route.task == task and (task != Task.EXTRAS or route.kind == vendor):
             return route
     return None
 
@@ -266,10 +271,9 @@ def _is_below_promise(request: TaskRequest, route: Route, vocabulary: Vocabulary
     return least < positive and vocabulary != "google"
 
 
-def _vocabulary(dialect: str) -> Vocabulary:
-    """A vendor dialect's vocabulary; none for the native dialect, which keeps the provider's
-    words."""
-    return cast(Vocabulary, dialect) if dialect in get_args(Vocabulary) else ""
+def _vocabulary(vendor: str) -> Vocabulary:
+    """A vendor's vocabulary; none for a dialect of no vendor, which keeps the provider's words."""
+    return cast(Vocabulary, vendor) if vendor in get_args(Vocabulary) else ""
 
 
 def _is_refused_whole(question: Question, photos: Sequence[Photo | GatewayError]) -> bool:

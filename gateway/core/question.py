@@ -32,6 +32,9 @@ class TaskRequest:
     min_score: float | None = None
     """For LABELS and MODERATION: the client gets nothing that scores less. None leaves the minimum
     to the route."""
+    in_vendor_words: bool = False
+    """For MODERATION: whether the dialect can tell no categories but its vendor's, so that an
+    answer in words without a translation does not serve."""
     alone: bool = False
     """Whether the photo shares no canvas for this task, whatever the route says."""
 

@@ -21,6 +21,8 @@ class DialectSpec(Protocol):
     """The fixed facts about a dialect."""
 
     name: str
+    vendor: str
+    """The vendor whose names of things and own features its clients know; empty for none."""
     paths: tuple[str, ...]
     """The paths of the endpoint in the router's form; `{name:path}` matches any path.
 

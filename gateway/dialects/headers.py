@@ -15,7 +15,7 @@ QUESTION_HEADERS = ("content-type", QUALITY_HEADER, DEADLINE_HEADER)
 """Headers that can change the answer to a body, in dialects that read them."""
 
 REQUEST_ID_HEADERS = {"rekognition": "x-amzn-RequestId", "azure": "apim-request-id"}
-"""By dialect: the header in which the vendor's SDKs look for the id of a request."""
+"""By vendor: the header in which the vendor's SDKs look for the id of a request."""
 
 
 def quality_of(incoming: Incoming, default: Quality = "target") -> Quality:

@@ -17,6 +17,7 @@ from gateway.core.model import Quality
 from gateway.core.question import Source
 from gateway.dialects.headers import quality_of
 from gateway.dialects.multipart import Part, fields_of, read_form
+from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.parse import (
     check_is_no_json,
     content_of,
@@ -29,6 +30,7 @@ from gateway.dialects.native.parse import (
 from gateway.dialects.native.schemas import Options
 from gateway.dialects.query import values_of
 from gateway.store.jobs import WebhookTarget
+from providers.base import Limits
 from providers.detection import Task
 
 MAX_PHOTOS = 1000
@@ -74,7 +76,8 @@ PhotoContent = bytes | str
 @dataclass(frozen=True, slots=True)
 class JobRequest:
     """A request for a job. `names` are the client's names of the photos; `key` is the idempotency
-    key."""
+    key; `limits` are the API's for photos that came with the request. `all_or_nothing`: one photo
+    that is refused refuses them all."""
 
     options: Options
     names: tuple[str, ...]
@@ -82,6 +85,8 @@ class JobRequest:
     webhook: WebhookTarget | None = None
     key: str = ""
     quality: Quality = "target"
+    limits: Limits = DIALECT.limits
+    all_or_nothing: bool = False
 
     @property
     def task(self) -> Task:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,37 +10,24 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.clock import Clock
-from gateway.core.errors import BadRequest, GatewayError, NotFetched
+from gateway.core.errors import BadRequest, GatewayError, NotFetched, SourceNotAllowed
 from gateway.core.events import Events, RequestRefused
 from gateway.core.exchange import Incoming
 from gateway.core.limits import PhotoLimits
 from gateway.core.locations import STORES
 from gateway.core.model import BufferEntry, Photo, Quality, RemotePhoto, Tenant, Way
 from gateway.core.question import TaskRequest
-from gateway.dialects.native.dialect import DIALECT
 from gateway.dialects.native.parse import task_request_of
 from gateway.intake.admission import admit
 from gateway.jobs import request
+from gateway.jobs.ids import job_id
 from gateway.jobs.request import JobRequest, PhotoContent
 from gateway.security.egress_errors import UrlRefused
 from gateway.store.jobs import Job, JobStore, WebhookTarget
+from providers.base import Limits
 
 NAME = "jobs"
 """What refusals are counted under, in place of a dialect's name."""
-
-_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32, whose digits are in ASCII order, so that ids sort by time."""
-ID_CHARS = len("job_") + 11 + 16
-
-
-def job_id(now: float, token: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """A new job id: `job_`, the time in microseconds and 80 random bits, both in base 32. Later ids
-    are greater, and none can be guessed."""
-    return f"job_{_base32(int(now * 1e6), 11)}{_base32(int.from_bytes(token(10), 'big'), 16)}"
-
-
-def _base32(number: int, digits: int) -> str:
-    return "".join(_DIGITS[(number >> 5 * place) & 31] for place in reversed(range(digits)))
 
 
 class MakeEntry(Protocol):
@@ -74,8 +60,7 @@ class Jobs:
     has_secret: Callable[[str], object] = bool
 
     async def submit(self, incoming: Incoming, tenant: Tenant) -> Job:
-        """The job that the request asks for, accepted. A photo that is refused costs the others
-        nothing.
+        """The job that a request of the native API asks for, accepted.
 
         Raises BadRequest, NotServed, Conflict, Busy or BufferAway.
         """
@@ -85,6 +70,14 @@ class Jobs:
             raise BadRequest(
                 "webhook: there is no secret to sign it with; the operator sets webhooks.secrets."
             )
+        return await self.accept(job_request, tenant)
+
+    async def accept(self, job_request: JobRequest, tenant: Tenant) -> Job:
+        """The job, accepted. A photo that is refused costs the others nothing, unless it is all or
+        nothing.
+
+        Raises NotServed, Conflict, Busy or BufferAway, and a photo's refusal where it refuses all.
+        """
         task_request = task_request_of(job_request.options, job_request.task)
         way = self.way(task_request, tenant, job_request.quality)
         job = self._job(job_request, tenant)
@@ -102,22 +95,25 @@ class Jobs:
         """Raises BadRequest naming the first URL that must not be called or read."""
         for index, photo in enumerate(job_request.photos):
             if isinstance(photo, str):
-                self._check_photo_url(f"photos[{index}].url", photo, tenant)
+                try:
+                    self.check_location(photo, tenant)
+                except NotFetched as error:
+                    raise BadRequest(f"photos[{index}].url: {error}") from None
         if job_request.webhook:
             try:
                 self.check_url(job_request.webhook.url)
             except UrlRefused as error:
                 raise BadRequest(f"webhook: {error}") from None
 
-    def _check_photo_url(self, place: str, url: str, tenant: Tenant) -> None:
-        scheme = url.partition(":")[0]
+    def check_location(self, url: str, tenant: Tenant) -> None:
+        """Raises NotFetched where the tenant may not name that place of a photo."""
+        if url.partition(":")[0] in STORES:
+            self.check_source(url, tenant)
+            return
         try:
-            if scheme in STORES:
-                self.check_source(url, tenant)
-            else:
-                self.check_url(url)
-        except (UrlRefused, NotFetched) as error:
-            raise BadRequest(f"{place}: {error}") from None
+            self.check_url(url)
+        except UrlRefused as error:
+            raise SourceNotAllowed(str(error)) from None
 
     def _job(self, job_request: JobRequest, tenant: Tenant) -> Job:
         now = self.clock()
@@ -148,16 +144,18 @@ class Jobs:
     def _photos(
         self, job_request: JobRequest, job_id: str
     ) -> list[Photo | RemotePhoto | GatewayError]:
-        """Each photo, or the error that refuses it."""
+        """Each photo, or the error that refuses it. Raises the first one where it refuses all."""
         photos: list[Photo | RemotePhoto | GatewayError] = []
         for index, content in enumerate(job_request.photos):
             try:
-                photos.append(self._photo(f"{job_id}-{index}", content))
+                photos.append(self._photo(f"{job_id}-{index}", content, job_request.limits))
             except GatewayError as refusal:
+                if job_request.all_or_nothing:
+                    raise
                 photos.append(refusal)
         return photos
 
-    def _photo(self, photo_id: str, content: PhotoContent) -> Photo | RemotePhoto:
+    def _photo(self, photo_id: str, content: PhotoContent, limits: Limits) -> Photo | RemotePhoto:
         if isinstance(content, str):
             return RemotePhoto(photo_id, content)
-        return admit(photo_id, content, DIALECT.limits, self.photo_limits)
+        return admit(photo_id, content, limits, self.photo_limits)

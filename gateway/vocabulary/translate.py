@@ -21,6 +21,8 @@ VENDOR_DETAILS = (*TAXONOMY_DETAILS, "mid")
 MODERATION: Mapping[Direction, Callable[[Sequence[Detection]], list[Detection]]] = {
     ("rekognition", "google"): moderation.to_google,
     ("google", "rekognition"): moderation.to_rekognition,
+    ("rekognition", "azure"): moderation.rekognition_to_azure,
+    ("google", "azure"): moderation.google_to_azure,
 }
 FACES: Mapping[Direction, Callable[[Detection], Detection]] = {
     ("rekognition", "google"): faces.to_google,
@@ -133,6 +135,11 @@ def load(operator_files: Sequence[Path] = ()) -> Translator:
         files.rekognition_taxonomy(),
         files.google_mids(),
     )
+
+
+def translates_moderation(source: Vocabulary, target: Vocabulary) -> bool:
+    """Whether moderation in the words of `source` can be told in those of `target`."""
+    return (bool(source) and source == target) or (source, target) in MODERATION
 
 
 def _are_same(source: Vocabulary, target: Vocabulary) -> bool:

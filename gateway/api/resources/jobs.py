@@ -22,8 +22,9 @@ from gateway.core.model import Tenant
 from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.parse import read_options
 from gateway.dialects.query import values_of
+from gateway.jobs.ids import ID_CHARS
 from gateway.jobs.response import PATH, job_out, job_page, jobs_page
-from gateway.jobs.service import ID_CHARS, NAME, Jobs
+from gateway.jobs.service import NAME, Jobs
 from gateway.security.keyring import Keyring
 from gateway.store.jobs import Job
 

@@ -17,9 +17,9 @@ from gateway.dialects.openapi_parts import (
     query_parameters,
     response_of,
 )
+from gateway.jobs.ids import ID_CHARS
 from gateway.jobs.request import MAX_PHOTOS, JobBody, JobFields
 from gateway.jobs.response import PATH, JobOut, JobPage, JobPhotoOut, JobsPage, Message
-from gateway.jobs.service import ID_CHARS
 
 _FORMS = (JobBody, JobOut, JobPage, JobsPage, JobPhotoOut, Message, Failure)
 

@@ -75,7 +75,7 @@ class ModelsApi:
         NotServed."""
         parameters = request.path_params
         task = task_of_model(parameters["model"], parameters.get("version", VERSION))
-        return task, self.service.way(TaskRequest(task), tenant, "target", DIALECT.name)
+        return task, self.service.way(TaskRequest(task), tenant, "target", DIALECT.vendor)
 
 
 async def _live(_: Request) -> Response:

@@ -13,7 +13,8 @@ from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
 from gateway.core.question import ItemAnswer, Question
 from gateway.dialects.azure.errors import CONTENT_TYPE, KEY_HEADER, error_reply
-from gateway.dialects.azure.request import API_VERSIONS, BYTES, question_of
+from gateway.dialects.azure.photo import BYTES
+from gateway.dialects.azure.request import API_VERSIONS, question_of
 from gateway.dialects.azure.response import analysis_result
 from gateway.dialects.call_ids import digests_of_call_ids
 from gateway.dialects.credentials import tenant_of
@@ -31,6 +32,7 @@ class AzureDialect:
     """Any features of one photo."""
 
     name = "azure"
+    vendor = "azure"
     # clients join their endpoint's path and this one with two slashes
     paths = (PATH, "/{prefix:path}" + PATH)
     limits = Limits(

@@ -76,16 +76,25 @@ ERRORS: ErrorTable[AzureError] = [
 ]
 
 
-def error_reply(error: GatewayError) -> Reply:
-    """The reply for an error."""
-    azure_error = translation_of(error, ERRORS)
+def error_members(error: GatewayError, azure_error: AzureError) -> dict[str, Any]:
+    """The `code`, `message` and `innererror` of an error with that translation."""
     message = f"{azure_error.text} {error}".strip()
-    body: dict[str, Any] = {"code": azure_error.code, "message": message}
+    members: dict[str, Any] = {"code": azure_error.code, "message": message}
     if azure_error.inner_code:
-        body["innererror"] = {"code": azure_error.inner_code, "message": message}
+        members["innererror"] = {"code": azure_error.inner_code, "message": message}
+    return members
+
+
+def error_reply(
+    error: GatewayError, table: ErrorTable[AzureError] = ERRORS, *, is_flat: bool = False
+) -> Reply:
+    """The reply for an error. Where it is flat, its members stand at the top level as well."""
+    azure_error = translation_of(error, table)
+    members = error_members(error, azure_error)
     headers = retry_after(error)
     if azure_error.status == 401:
         headers["WWW-Authenticate"] = (
             f'AzureApiManagementKey realm="imgrid",name="{KEY_HEADER}",type="header"'
         )
-    return json_reply(azure_error.status, {"error": body}, headers, content_type=CONTENT_TYPE)
+    body = {"error": members, **(members if is_flat else {})}
+    return json_reply(azure_error.status, body, headers, content_type=CONTENT_TYPE)

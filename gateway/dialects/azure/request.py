@@ -5,22 +5,18 @@ https://learn.microsoft.com/azure/ai-services/computer-vision/how-to/call-analyz
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated
+from collections.abc import Sequence
 from urllib.parse import urlencode
-
-from msgspec import Meta, Struct
 
 from gateway.core.errors import BadRequest, NotServed
 from gateway.core.exchange import Incoming
-from gateway.core.question import Item, Question, Source, TaskRequest
-from gateway.dialects.json_messages import decode_json
-from gateway.dialects.query import values_of
+from gateway.core.question import Item, Question, TaskRequest
+from gateway.dialects.azure.photo import photo_of
+from gateway.dialects.query import Query, last_value, list_of, values_of
 from providers.detection import Task
 
 API_VERSIONS = ("2023-10-01", "2024-02-01")
 MODEL_VERSION = "2023-10-01"
-BYTES = "application/octet-stream"
 TASK_FEATURES = {
     "objects": Task.OBJECTS,
     "people": Task.PEOPLE,
@@ -35,11 +31,9 @@ AZURE_FEATURES = {
 }
 """The features that only Azure answers, in lower case, with their parameters."""
 SPELLINGS = {"densecaptions": "denseCaptions", "smartcrops": "smartCrops"}
-ENGLISH_ONLY = {"objects": "Objects are", "tags": "Tags are"}
+ENGLISH_ONLY = {"objects": "Objects are", "tags": "Tags are", "brands": "Brands are"}
 MIN_ASPECT_RATIO, MAX_ASPECT_RATIO = 0.75, 1.8
 MAX_ASPECT_RATIOS = 16
-
-Query = Mapping[str, list[str]]
 
 
 class BadArgument(BadRequest):
@@ -50,10 +44,6 @@ class LanguageNotServed(NotServed):
     """The request asks for labels in another language than the providers'."""
 
 
-class PhotoUrl(Struct, frozen=True):
-    url: Annotated[str, Meta(min_length=1, max_length=2048)]
-
-
 def question_of(incoming: Incoming) -> Question:
     """The question in a request. Its options are the requested features in Azure's spelling.
 
@@ -62,21 +52,16 @@ def question_of(incoming: Incoming) -> Question:
     query = values_of(incoming.query)
     _check_versions(query)
     features = _features_of(query)
-    _check_language(features, query)
-    _check_aspect_ratios(_value_of(query, "smartcrops-aspect-ratios"))
+    check_language(features, query)
+    _check_aspect_ratios(last_value(query, "smartcrops-aspect-ratios"))
     requests = [
         TaskRequest(TASK_FEATURES[feature]) for feature in features if feature in TASK_FEATURES
     ]
     extras = tuple(_extra_of(feature, query) for feature in features if feature in AZURE_FEATURES)
     if extras:
         requests.append(TaskRequest(Task.EXTRAS, extras))
-    item = Item(_photo_of(incoming), tuple(requests))
+    item = Item(photo_of(incoming), tuple(requests))
     return Question((item,), tuple(map(_spelling_of, features)))
-
-
-def _value_of(query: Query, name: str, default: str = "") -> str:
-    """The last value of a parameter."""
-    return query.get(name, [default])[-1]
 
 
 def _spelling_of(feature: str) -> str:
@@ -86,7 +71,7 @@ def _spelling_of(feature: str) -> str:
 
 def _check_versions(query: Query) -> None:
     """Raises BadArgument for an API or model version that is not served."""
-    version, model = _value_of(query, "api-version"), _value_of(query, "model-version", "latest")
+    version, model = last_value(query, "api-version"), last_value(query, "model-version", "latest")
     if version not in API_VERSIONS:
         reason = (
             f"The api-version {version!r} is not served here"
@@ -107,8 +92,7 @@ def _features_of(query: Query) -> Sequence[str]:
 
     Raises BadRequest without a feature, NotServed for an unknown one.
     """
-    values = ",".join(query.get("features", ())).split(",")
-    spellings = {value.strip().lower(): value.strip() for value in values if value.strip()}
+    spellings = list_of(query, "features")
     served = [*TASK_FEATURES, *map(_spelling_of, AZURE_FEATURES)]
     if not spellings:
         raise BadRequest(f"The query names no features to look for; {', '.join(served)} are.")
@@ -122,9 +106,9 @@ def _features_of(query: Query) -> Sequence[str]:
     return tuple(spellings)
 
 
-def _check_language(features: Sequence[str], query: Query) -> None:
+def check_language(features: Sequence[str], query: Query) -> None:
     """Raises LanguageNotServed where a feature has English names only."""
-    language = _value_of(query, "language", "en").lower()
+    language = last_value(query, "language", "en").lower()
     if language == "en":
         return
     for feature in features:
@@ -156,21 +140,6 @@ def _is_aspect_ratio(text: str) -> bool:
 
 def _extra_of(feature: str, request_query: Query) -> str:
     """The feature with its parameters, in the form that providers take (`Task.EXTRAS`)."""
-    parameters = {name: _value_of(request_query, name) for name in AZURE_FEATURES[feature]}
+    parameters = {name: last_value(request_query, name) for name in AZURE_FEATURES[feature]}
     query = urlencode({name: value for name, value in parameters.items() if value})
     return f"{_spelling_of(feature)}?{query}" if query else _spelling_of(feature)
-
-
-def _photo_of(incoming: Incoming) -> bytes | Source:
-    """The photo's bytes or its address. Raises BadRequest."""
-    content_type = incoming.headers.get("content-type", BYTES).partition(";")[0].strip().lower()
-    body = incoming.body or b""
-    if content_type == "application/json":
-        refusal = 'The body must be {"url": "https://…"}, the photo\'s address: '
-        return Source(decode_json(body, PhotoUrl, refusal).url)
-    if content_type != BYTES and not content_type.startswith("image/"):
-        raise BadRequest(
-            f"The content type {content_type!r} is not supported; "
-            f"send the photo's bytes as {BYTES}, or its url in JSON as application/json."
-        )
-    return body

@@ -51,7 +51,7 @@ def analysis_result(answer: ItemAnswer, features: Sequence[str]) -> Json:
 def _objects(detections: Detections, size: Size) -> Json:
     objects = [
         {
-            "boundingBox": _bounding_box(detection.box, size),
+            "boundingBox": bounding_box(detection.box, size),
             "tags": [{"name": detection.label, "confidence": detection.score}],
         }
         for detection in by_score(detections)
@@ -63,19 +63,23 @@ def _objects(detections: Detections, size: Size) -> Json:
 def _people(detections: Detections, size: Size) -> Json:
     """People of any score, as in Azure's own answers."""
     people = [
-        {"boundingBox": _bounding_box(detection.box, size), "confidence": detection.score}
+        {"boundingBox": bounding_box(detection.box, size), "confidence": detection.score}
         for detection in by_score(detections)
     ]
     return {"values": people}
 
 
 def _tags(detections: Detections, size: Size) -> Json:
-    tags = [
+    return {"values": tags_of(detections)}
+
+
+def tags_of(detections: Detections) -> list[Json]:
+    """The names and confidences of the photo's labels, highest first."""
+    return [
         {"name": label.label, "confidence": label.score}
         for label in labels_of(detections)
         if label.score >= MIN_SCORE
     ]
-    return {"values": tags}
 
 
 def _read(detections: Detections, size: Size) -> Json:
@@ -99,7 +103,7 @@ def _text(detection: Detection, size: Size) -> Json:
     return {"text": detection.label, "boundingPolygon": polygon}
 
 
-def _bounding_box(box: Box, size: Size) -> dict[str, int]:
+def bounding_box(box: Box, size: Size) -> dict[str, int]:
     """The box in whole pixels inside the photo, at least one pixel wide and high."""
     x = min(pixel_of(box.x0, size.width_px), size.width_px - 1)
     y = min(pixel_of(box.y0, size.height_px), size.height_px - 1)

@@ -54,6 +54,7 @@ class GoogleDialect:
     """All features of up to 16 photos. Other methods are forwarded where the operator allows it."""
 
     name = "google"
+    vendor = "google"
     paths: tuple[str, ...] = (
         *(path for method in (ANNOTATE, *FORWARDED_METHODS) for path in _paths_of(method)),
         *(f"GET {path}" for path in _paths_of("operations/{name:path}")),

@@ -28,6 +28,7 @@ class NativeDialect:
     """`POST /v1/detect`."""
 
     name = "native"
+    vendor = ""
     paths: tuple[str, ...] = ("/v1/detect",)
     limits = Limits(
         formats=frozenset({"JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"}),

@@ -30,6 +30,7 @@ class OipDialect:
     """`POST /v2/models/{model}/infer`. Keys, limits and options are those of the native dialect."""
 
     name = "oip"
+    vendor = ""
     paths: tuple[str, ...] = (
         "/v2/models/{model}/infer",
         "/v2/models/{model}/versions/{version}/infer",

@@ -42,6 +42,7 @@ class RekognitionDialect:
     allows it."""
 
     name = "rekognition"
+    vendor = "rekognition"
     paths = ("/",)
     limits = LIMITS
     openapi = {

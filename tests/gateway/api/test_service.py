@@ -53,9 +53,9 @@ def service(tmp_path: Path) -> Callable[..., Service]:
 
 
 def route_and_variant(
-    service: Service, ask: TaskRequest, quality: Quality = "target", dialect: str = "rekognition"
+    service: Service, ask: TaskRequest, quality: Quality = "target", vendor: str = "rekognition"
 ) -> tuple[str, str]:
-    result = service.way(ask, ANYBODY, quality, dialect)
+    result = service.way(ask, ANYBODY, quality, vendor)
     return result.route.name, result.variant
 
 
@@ -81,11 +81,11 @@ class TestGroups:
         its lowest grade clears a canvas."""
         request = TaskRequest(Task.MODERATION, min_score=0.0)
         assert (
-            route_and_variant(service(("moderation", CLEAN)), request, dialect="google")[1] == EXACT
+            route_and_variant(service(("moderation", CLEAN)), request, vendor="google")[1] == EXACT
         )
         assert (
             route_and_variant(
-                service(("moderation", CLEAN), vocabulary="google"), request, dialect="google"
+                service(("moderation", CLEAN), vocabulary="google"), request, vendor="google"
             )[1]
             == TARGET
         )
@@ -158,11 +158,11 @@ def test_extras_go_to_the_vendor_of_the_dialect(service: Callable[..., Service])
     two = service(("extras", {"kind": "azure"}), ("extras", {"kind": "rekognition"}))
     assert route_and_variant(two, TaskRequest(Task.EXTRAS, ("IMAGE_PROPERTIES",)))[0] == "extras-1"
     assert (
-        route_and_variant(two, TaskRequest(Task.EXTRAS, ("caption",)), dialect="azure")[0]
+        route_and_variant(two, TaskRequest(Task.EXTRAS, ("caption",)), vendor="azure")[0]
         == "extras-0"
     )
     with pytest.raises(NotServed, match=r"extras \(CROP_HINTS\)"):
-        route_and_variant(two, TaskRequest(Task.EXTRAS, ("CROP_HINTS",)), dialect="google")
+        route_and_variant(two, TaskRequest(Task.EXTRAS, ("CROP_HINTS",)), vendor="google")
 
 
 class SlowWeb:

@@ -15,6 +15,7 @@ import grpc
 import httpx
 import pytest
 from azure.ai.vision.imageanalysis import ImageAnalysisClient
+from azure.cognitiveservices.vision.computervision import ComputerVisionClient
 from azure.core.credentials import AzureKeyCredential, TokenCredential
 from botocore.config import Config
 from cryptography import x509
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import vision
 from google.cloud.vision_v1.services.image_annotator.transports import ImageAnnotatorGrpcTransport
+from msrest.authentication import CognitiveServicesCredentials
 from tritonclient.http import InferenceServerClient
 
 from gateway.testing.gateway import parts_of, serving
@@ -167,6 +169,20 @@ def azure() -> Iterator[Callable[..., ImageAnalysisClient]]:
             return stack.enter_context(
                 ImageAnalysisClient(address, credential, **{"retry_total": 0, **options})
             )
+
+        yield client
+
+
+@pytest.fixture(scope="session")
+def azure_v32() -> Iterator[Callable[..., ComputerVisionClient]]:
+    """`azure_v32(address, key, retries=…)`: the SDK's client of version 3.2, which tries once."""
+    with ExitStack() as stack:
+
+        def client(address: str, key: str = "any", *, retries: int = 0) -> ComputerVisionClient:
+            sdk_client = ComputerVisionClient(address, CognitiveServicesCredentials(key))
+            sdk_client.config.retry_policy.retries = retries
+            sdk_client.config.retry_policy.backoff_factor = 0.01
+            return stack.enter_context(sdk_client)
 
         yield client
 

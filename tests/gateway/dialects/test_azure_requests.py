@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from itertools import repeat
 
 import httpx
@@ -31,6 +28,7 @@ from providers.errors import Misconfigured, ProviderError, Throttled, Unavailabl
 from tests.support.azure_vision import IMAGE, OBJECTS, PATH, PHOTO, QUERY, content_of, refusal
 from tests.support.credentials import EntraToken
 from tests.support.pictures import blank
+from tests.support.web import web
 
 
 class TestEndpoints:
@@ -51,7 +49,7 @@ class TestEndpoints:
     def test_other_operations_are_404_in_json(self, analyze: Callable[..., httpx.Response]) -> None:
         """Other operations and older APIs are not found, in a form that the SDK can read."""
         for path in (
-            "/vision/v3.2/analyze",
+            "/vision/v3.1/analyze",
             "/computervision/retrieval:vectorizeImage",
             f"{PATH}/x",
         ):
@@ -171,26 +169,6 @@ class TestByUrl:
             answer = azure(serve(fetch={"allow": ["127.0.0.0/8"]})).analyze_from_url(url, OBJECTS)
         assert [item.tags[0].name for item in answer.objects.list] == ["red", "blue"]
         assert answer.metadata == {"width": 400, "height": 200}
-
-
-@contextmanager
-def web(data: bytes) -> Iterator[str]:
-    """The URL of a photo, on a server on this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}/photo.jpg"
-        server.shutdown()
 
 
 class TestKeys:

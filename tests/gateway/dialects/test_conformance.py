@@ -149,11 +149,27 @@ headers = st.fixed_dictionaries(
     },
 )
 paths = text.map("/".__add__) | st.sampled_from(
-    ["/v2/models/objects/infer", "/v2/models/labels/versions/1/infer"]
+    [
+        "/v2/models/objects/infer",
+        "/v2/models/labels/versions/1/infer",
+        "/vision/v3.2/analyze",
+        "/vision/v3.2/detect",
+        "/vision/v3.2/describe",
+    ]
 )
 pairs = st.tuples(
     st.sampled_from(
-        ["api-version", "features", "language", "model-version", "model-name", "task", "labels"]
+        [
+            "api-version",
+            "features",
+            "visualFeatures",
+            "details",
+            "language",
+            "model-version",
+            "model-name",
+            "task",
+            "labels",
+        ]
     ),
     st.sampled_from(
         [
@@ -176,6 +192,7 @@ queries = st.one_of(
     ),
     st.lists(pairs, max_size=5).map(lambda pair_list: "&".join(map("=".join, pair_list))),
     pairs.map(lambda pair: f"api-version=2023-10-01&features=objects&{'='.join(pair)}"),
+    pairs.map(lambda pair: f"visualFeatures=objects&{'='.join(pair)}"),
 )
 requests = st.builds(Incoming, st.just("POST"), paths, queries, headers, bodies)
 
@@ -251,6 +268,7 @@ def test_too_deeply_nested_json_is_refused(
 CALL_HEADERS = {
     "rekognition": "amz-sdk-invocation-id",
     "azure": "x-ms-client-request-id",
+    "azure_v32": "x-ms-client-request-id",
     "native": "idempotency-key",
     "google": "x-goog-request-id",
     "oip": "idempotency-key",
@@ -260,6 +278,7 @@ PLAIN = ("content-type", "x-imgrid-quality", "x-imgrid-deadline-ms")
 ASKS = {
     "rekognition": ("x-amz-target", "x-imgrid-quality"),
     "azure": PLAIN,
+    "azure_v32": PLAIN,
     "google": PLAIN,
     "native": PLAIN,
     "oip": (*PLAIN, "inference-header-content-length"),

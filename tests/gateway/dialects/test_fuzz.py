@@ -92,6 +92,10 @@ def azure(features: str, body: Any = PHOTO, **query: str) -> Right:
     return Right("azure", AZURE, BYTES if isinstance(body, bytes) else JSON, body, parameters)
 
 
+def azure_v32(operation: str, body: Any = PHOTO, kind: str = BYTES, **query: str) -> Right:
+    return Right("azure_v32", f"/vision/v3.2/{operation}", kind, body, query)
+
+
 def native(body: Any = PHOTO, kind: str = BYTES, **query: Any) -> Right:
     return Right("native", "/v1/detect", kind, body, query)
 
@@ -101,6 +105,11 @@ def oip(**members: Any) -> Right:
     return Right("oip", "/v2/models/objects/infer", JSON, {"inputs": [tensor], **members})
 
 
+FORM = (
+    b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
+    + PHOTO
+    + b'\r\n--b\r\nContent-Disposition: form-data; name="task"\r\n\r\nobjects\r\n--b--\r\n'
+)
 FILTERS = (
     "LabelInclusionFilters",
     "LabelExclusionFilters",
@@ -177,6 +186,14 @@ RIGHT = [
         },
     ),
     azure("read", {"url": "https://example.com/a.jpg"}),
+    azure_v32(
+        "analyze",
+        visualFeatures="Objects,Tags,Faces,Brands,Adult",
+        language="en",
+        **{"model-version": "latest", "descriptionExclude": "Celebrities"},
+    ),
+    azure_v32("detect", {"url": "https://example.com/a.jpg"}, JSON),
+    azure_v32("tag", FORM, "multipart/form-data; boundary=b", language="en"),
     native(
         task="objects",
         min_score="0.1",
@@ -194,12 +211,7 @@ RIGHT = [
         },
         JSON,
     ),
-    native(
-        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="a.png"\r\n\r\n'
-        + PHOTO
-        + b'\r\n--b\r\nContent-Disposition: form-data; name="task"\r\n\r\nobjects\r\n--b--\r\n',
-        "multipart/form-data; boundary=b",
-    ),
+    native(FORM, "multipart/form-data; boundary=b"),
     oip(),
     oip(
         id="7",
@@ -500,6 +512,7 @@ FITS = {
     "rekognition": fits_aws,
     "google": fits_google,
     "azure": fits_azure,
+    "azure_v32": fits_azure,
     "native": fits_native,
     "oip": fits_oip,
 }

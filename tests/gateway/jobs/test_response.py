@@ -1,4 +1,4 @@
-"""Webhook bodies, ids and times have these forms."""
+"""Webhook bodies and times have these forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from gateway.core.model import Size
 from gateway.jobs.response import iso, job_out, payload
-from gateway.jobs.service import ID_CHARS, job_id
 from gateway.store.jobs import Delivery, Job, JobResult, State, WebhookTarget
 from tests.support.jobs import JobBuilder
 
@@ -75,22 +74,6 @@ class TestSaved:
         these."""
         job = replace(make.job(4), settled=settled, failed=failed, billed=billed)
         assert job_out(job).saved == saved
-
-
-class TestIds:
-    def test_ids_increase_with_time(self) -> None:
-        """A later job has a greater id, whatever is random in it."""
-        times = [0.0, 1.0, 1.000001, NOON, NOON + 0.001, NOON * 2]
-        ids = [
-            job_id(at, lambda count, last=index % 2: bytes([255 * (1 - last)]) * count)
-            for index, at in enumerate(times)
-        ]
-        assert ids == sorted(ids)
-        assert {len(each) for each in ids} == {ID_CHARS}
-
-    def test_jobs_of_one_moment_have_different_ids(self) -> None:
-        """Jobs of the same moment have different ids."""
-        assert len({job_id(NOON) for _ in range(1000)}) == 1000
 
 
 def test_times_are_utc_to_the_millisecond() -> None:

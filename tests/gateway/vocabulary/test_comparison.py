@@ -1,4 +1,4 @@
-"""Moderation and faces between Rekognition and Google."""
+"""Moderation and faces between Rekognition and Google, and moderation for Azure's clients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.vocabulary import faces
 from gateway.vocabulary.moderation import CATEGORIES, CATEGORY_OF_LABEL, NUDITY
 from gateway.vocabulary.translate import load
-from providers.detection import WHOLE, Box, Detection, Landmark, Task
+from providers.detection import WHOLE, Box, Detection, Landmark, Task, Vocabulary
 
 NAMES = load()
 BOX = Box(0.1, 0.2, 0.3, 0.4)
@@ -111,10 +111,39 @@ def test_google_clients_always_get_all_five_categories(detections: list[Detectio
     assert [each.label for each in translation] == list(CATEGORIES)
 
 
+def azure_scores(detections: Sequence[Detection], source: Vocabulary) -> dict[str, float]:
+    translation = NAMES.translate(detections, Task.MODERATION, source, "azure")
+    return {each.label: each.score for each in translation}
+
+
+def test_azure_gets_the_score_of_the_surest_label_of_each_category() -> None:
+    """A finer label of Rekognition's counts for its parent, and only graphic violence is gory."""
+    detections = [
+        rekognition("Explicit", 0.6),
+        rekognition("Exposed Female Genitalia", 0.8, "Explicit"),
+        rekognition("Violence", 0.9),
+        rekognition("Weapons", 0.9, "Violence"),
+        rekognition("Blood & Gore", 0.7, "Graphic Violence"),
+    ]
+    assert azure_scores(detections, "rekognition") == {"adult": 0.8, "racy": 0.0, "gore": 0.7}
+
+
+def test_azure_gets_the_scores_of_googles_likelihoods() -> None:
+    """Google's violence, which is death, serious harm or injury, is Azure's gore."""
+    detections = safe_search(adult=2, violence=5, racy=4, medical=5)
+    assert azure_scores(detections, "google") == {"adult": 0.25, "racy": 0.75, "gore": 1.0}
+
+
+@pytest.mark.parametrize("source", ["rekognition", "google"])
+def test_azure_gets_zeros_for_a_clean_photo(source: Vocabulary) -> None:
+    """A photo without any finding has all three categories with the score 0."""
+    assert azure_scores([], source) == {"adult": 0.0, "racy": 0.0, "gore": 0.0}
+
+
 def test_moderation_is_unchanged_for_a_vendor_without_it() -> None:
-    """Azure's own categories are not served, so nothing is invented."""
+    """COCO has no moderation, so nothing is invented."""
     detections = [rekognition("Violence", 0.9)]
-    assert NAMES.translate(detections, Task.MODERATION, "rekognition", "azure") is detections
+    assert NAMES.translate(detections, Task.MODERATION, "rekognition", "coco") is detections
 
 
 def test_both_vendors_name_the_same_30_landmarks() -> None:
