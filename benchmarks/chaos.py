@@ -3,8 +3,8 @@ the books are read.
 
 Every accepted photo must have exactly one answer or an explicit error, and its own: each photo's
 drawn content names it. Every webhook must have arrived, under one id. The upstream's bill must be
-the ledger's: what is certain, and at most what may be billed besides. Exits with 1 where any of
-this does not hold.
+the ledger's: what is certain, and at most what may be billed besides. A tenant whose budget runs
+out amid it is never billed more. Exits with 1 where any of this does not hold.
 
 python benchmarks/chaos.py [--photos 5000] [--rate 25] [--every 4] [--seed 1] [--replicas 3]
 [--shared ../shared]
@@ -29,6 +29,7 @@ from typing import Any
 from crowd import Crowd, Handed, Receiver, crowd
 from drawings import NUMBERS, number_in
 from fleet import SHARED, Fleet, Plan, fleet, missing
+from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
@@ -46,11 +47,15 @@ class Chaos:
     seed: int = 1
     patience_s: float = 420.0
     fail_share: float = 0.1
-    plan: Plan = field(default_factory=Plan)
+    plan: Plan = field(default_factory=lambda: Plan(budgets={"farm": 250.0}))
 
 
 SHORT = Chaos(
-    photos=240, rate=12.0, every_s=1.2, patience_s=90.0, plan=Plan(hang_s=8.0, webhook_ms=4000)
+    photos=240,
+    rate=12.0,
+    every_s=1.2,
+    patience_s=90.0,
+    plan=Plan(hang_s=8.0, webhook_ms=4000, budgets={"farm": 20.0}),
 )
 """The form that the tests run."""
 
@@ -337,6 +342,37 @@ async def bills(report: Report, fleet: Fleet, crowd: Crowd, patience_s: float) -
     )
 
 
+async def budgets(report: Report, fleet: Fleet, crowd: Crowd, plan: Plan) -> None:
+    """No tenant with a budget was billed more than it, whatever died meanwhile; no price is held
+    for a call any more; and what the budget counts is what the ledger does."""
+    for tenant, limit in plan.budgets.items():
+        usage = await crowd.usage(tenant)
+        billed, unknown = usage["billed_images"], usage["maybe_billed_images"]
+        report.say(
+            f"the budget of {tenant}; billed, may be billed",
+            limit,
+            f"{billed:.2f}",
+            f"{unknown:.2f}",
+        )
+        report.must(billed <= limit + 1e-6, f"{tenant} was billed {billed} images of {limit}")
+        spent, holds = await meters(fleet)
+        drift = spent - billed
+        report.say("… held for calls at the end; drift of the budget", holds, f"{abs(drift):.2f}")
+        report.must(not holds, f"{holds} holds are left")
+        report.must(abs(drift) < 1e-6, f"the budget counts {spent}, the ledger {billed}")
+
+
+async def meters(fleet: Fleet) -> tuple[float, int]:
+    """What all meters in Redis count together, and how many holds there are."""
+    redis = Redis(port=fleet.redis.port)
+    try:
+        spent = sum([float(await redis.get(key)) async for key in redis.scan_iter("*}:meter:*")])
+        holds = sum([await redis.hlen(key) async for key in redis.scan_iter("*}:held-of:*")])
+        return spent, holds
+    finally:
+        await redis.aclose()
+
+
 async def leftovers(report: Report, crowd: Crowd, patience_s: float) -> None:
     """Nothing is left where photos wait: neither one that was answered nor one whose client has
     gone."""
@@ -388,6 +424,7 @@ async def run(chaos: Chaos, folder: Path) -> Report:
         messages_say(report, receiver, found)
         await bills(report, made, clients, chaos.patience_s)
         await leftovers(report, clients, chaos.patience_s)
+        await budgets(report, made, clients, chaos.plan)
         troubles(report, made, clients, done)
     report.say("seconds in all", f"{time.monotonic() - began:.0f}")
     return report

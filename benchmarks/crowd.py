@@ -96,6 +96,10 @@ class Receiver:
             await runner.cleanup()
 
 
+SPENT = "budget_exhausted"
+"""The error that no retry changes before the month ends."""
+
+
 @dataclass
 class Crowd:
     """Asks whichever replica answers. Holds what became of every photo, and how often it was tried
@@ -122,7 +126,8 @@ class Crowd:
                     method, replica.url + path, headers=headers, **request
                 ) as answer:
                     status, body = answer.status, await answer.json()
-                if status < 500 and status != 429:
+                is_final = status < 500 and status != 429
+                if is_final or _code(body) == SPENT:
                     return status, body
                 self.trouble[str(body["error"]["code"])] += 1
             except TimeoutError:
@@ -185,10 +190,10 @@ class Crowd:
             found += body["results"]
             after = body["next"]
 
-    async def usage(self) -> dict[str, float]:
-        """The ledger, of all tenants together."""
+    async def usage(self, *tenants: str) -> dict[str, float]:
+        """The ledger, of these tenants together or of all."""
         sums: Counter[str] = Counter()
-        for tenant in TENANTS:
+        for tenant in tenants or TENANTS:
             _, body = await self.ask("GET", "/v1/usage", tenant)
             sums.update(
                 {name: value for name, value in body.items() if isinstance(value, int | float)}

@@ -169,7 +169,8 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a fleet is made of. `changes` go over the gateways' config, section by section."""
+    """What a fleet is made of. `budgets` are images a month of tenants; `changes` go over the
+    gateways' config, section by section."""
 
     replicas: int = 3
     hang_s: float = 120.0
@@ -177,6 +178,7 @@ class Plan:
     deadline_ms: int = 30_000
     webhook_ms: int = 10_000
     keep_ms: int = 86_400_000
+    budgets: dict[str, float] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
     shared: Path = SHARED
 
@@ -210,7 +212,12 @@ def config(plan: Plan, listen: str, upstream: str, redis: str) -> dict[str, Any]
             }
         ],
         "tenants": [
-            {"name": name, "share": True, "keys": [{"dialect": "native", "key": key}]}
+            {
+                "name": name,
+                "share": True,
+                "keys": [{"dialect": "native", "key": key}],
+                "budgets": [{"images": plan.budgets[name]}] if name in plan.budgets else [],
+            }
             for name, key in TENANTS.items()
         ],
         "jobs": {"max_wait_ms": 500, "keep_ms": plan.keep_ms},

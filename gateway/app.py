@@ -32,6 +32,7 @@ from gateway.api.resources.models import ModelsApi
 from gateway.api.resources.not_found import AwsPathRoute, not_found
 from gateway.api.resources.read_operations import ReadOperationsApi
 from gateway.api.resources.routes import RoutesApi
+from gateway.api.resources.usage import UsageApi
 from gateway.core.errors import BufferAway
 from gateway.core.fair_share import FairBudget
 from gateway.dialects.registry import load_all
@@ -57,12 +58,14 @@ def create_app(parts: Parts) -> Starlette:
     if parts.settings.cors_origins:
         app.add_middleware(CORSMiddleware, **cors_options(parts.settings.cors_origins))
     operations = _operations(parts, app)
+    usage = _usage(parts)
+    usage.add_to(app)
     if parts.settings.ops_listen is None:
-        Documentation(operations.describe).add_to(app)
+        Documentation([operations.describe, usage.describe]).add_to(app)
         operations.add_to(app)
     else:
         operations.add_health_to(app)
-        app.state.ops = _ops_app(replace(operations, is_private=True))
+        app.state.ops = _ops_app(replace(operations, is_private=True), usage)
     _add_dialects(app, parts)
     _add_resources(app, parts)
     ModelsApi(parts.service, operations.readiness, parts.keyring).add_to(app)
@@ -70,11 +73,11 @@ def create_app(parts: Parts) -> Starlette:
     return app
 
 
-def _ops_app(operations: Operations) -> Starlette:
+def _ops_app(operations: Operations, usage: UsageApi) -> Starlette:
     """The app of the operators' own address."""
     app = Starlette()
-    Documentation(operations.describe).add_to(app)
-    operations.add_private_to(app)
+    Documentation([operations.describe, usage.describe]).add_to(app)
+    operations.add_to(app)
     app.add_exception_handler(HTTPException, not_found)
     return app
 
@@ -140,7 +143,7 @@ def _connections(parts: Parts) -> ConnectionRegister:
 
 
 def _operations(parts: Parts, app: Starlette) -> Operations:
-    inspection, ledger = parts.stores.inspection, parts.stores.ledger
+    inspection = parts.stores.inspection
     readiness = ReadinessProbe(
         parts.providers,
         inspection,
@@ -150,7 +153,6 @@ def _operations(parts: Parts, app: Starlette) -> Operations:
     return Operations(
         readiness,
         inspection,
-        ledger,
         metrics=parts.metrics,
         keyring=parts.keyring,
         clock=parts.clock,
@@ -158,6 +160,11 @@ def _operations(parts: Parts, app: Starlette) -> Operations:
         connections=app.state.connections.counts,
         grpc_calls=parts.grpc.call_counts if parts.grpc else dict,
     )
+
+
+def _usage(parts: Parts) -> UsageApi:
+    kinds = {name: provider.about.kind for name, provider in parts.providers.items()}
+    return UsageApi(parts.stores.ledger, parts.keyring, kinds)
 
 
 def _intake(parts: Parts, max_request_bytes: int) -> Intake:
@@ -204,6 +211,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
         _run_in_background(stack, parts.pipeline.drift_monitor.run())
         _run_in_background(stack, parts.pipeline.learner.run())
         _run_in_background(stack, parts.reloader.run())
+        _run_in_background(stack, parts.ledger_watch.run())
         await stack.enter_async_context(parts.stores.job_feed.running(parts.buffer))
         if parts.grpc is not None:
             await stack.enter_async_context(parts.grpc.serving(grace_s(parts)))

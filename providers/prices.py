@@ -23,8 +23,8 @@ class Tier(NamedTuple):
 class Price:
     """List price of one image, the day it was read, and the tiers of further images of a month.
 
-    Quotes and ledger use `usd_per_image`, the price of the first image: the gateway does not know
-    the account's other calls of the month. Raises ValueError if the tiers do not ascend or a price
+    Quotes use `usd_per_image`, the price of the first image; the ledger goes by what it counted in
+    the month. Raises ValueError if the tiers do not ascend or a price
     is no amount of money.
     """
 
@@ -61,12 +61,12 @@ class Price:
             starts.update(tier.from_images for tier in price.tiers)
         tiers: list[Tier] = []
         for start in sorted(starts):
-            tiers.append(Tier(start, sum(price._usd_at(start) for price in prices)))
+            tiers.append(Tier(start, sum(price.usd_at(start) for price in prices)))
         dates = [price.as_of for price in prices if price.as_of]
         return cls(tiers[0].usd_per_image, min(dates, default=None), tuple(tiers[1:]))
 
-    def _usd_at(self, images: int) -> float:
-        """The price of the image that follows this many others."""
+    def usd_at(self, images: float) -> float:
+        """The price of the image that follows this many others of the month."""
         return [tier.usd_per_image for tier in self._all_tiers if tier.from_images <= images][-1]
 
     @property

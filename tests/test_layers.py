@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "gateway.vocabulary": CORE,
     "gateway.store": CORE | {"gateway.ledger"},
     "gateway.dialects": EDGE,
-    "gateway.config": CORE | {"gateway.security"},
+    "gateway.config": CORE | {"gateway.ledger", "gateway.security"},
     "gateway.observe": CORE | {"gateway.ledger"},
     "gateway.intake": CORE | {"gateway.config", "gateway.formats", "gateway.security"},
     "gateway.pipeline": PIPELINE,

@@ -22,6 +22,11 @@ def look_name(stage: Stage) -> str:
     return f"look {LookKind(stage.shape, stage.provider or '')}"
 
 
+def is_look(variant: str) -> bool:
+    """Whether the variant is one stage alone, by which routes learn."""
+    return variant.startswith("look ")
+
+
 def variants(
     target: Cascade, provider: str, companion: str = "", looks: Sequence[Stage] = ()
 ) -> Mapping[str, Cascade]:

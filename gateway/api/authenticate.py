@@ -14,7 +14,8 @@ from starlette.requests import Request
 from gateway.core.errors import BadRequest, Unauthenticated
 from gateway.core.exchange import Incoming
 from gateway.core.model import Tenant
-from gateway.security.keyring import Keyring, is_loopback
+from gateway.dialects.credentials import key_of
+from gateway.security.keyring import OPERATOR, Keyring, is_loopback
 
 DECIDING = frozenset(
     {
@@ -86,6 +87,13 @@ def tenant_of(incoming: Incoming, dialect: Authenticator, keyring: Keyring) -> T
     if keyring.open:
         check_local(incoming)
     return dialect.authenticate(incoming, keyring)
+
+
+def operator_of(incoming: Incoming, keyring: Keyring) -> Tenant | None:
+    """The operator whose key the request shows as clients of the native API show theirs; None where
+    it shows none."""
+    key = key_of(incoming, "X-Api-Key")
+    return OPERATOR if key and keyring.is_operator(key) else None
 
 
 def check_local(incoming: Incoming) -> None:

@@ -4,7 +4,7 @@ a reply."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.api.authenticate import head_of, tenant_of
-from gateway.api.bill import bill_of_refusal, with_bill, with_costs
+from gateway.api.bill import NOTHING, bill_of_refusal, with_bill, with_costs
 from gateway.api.connection_register import identify
 from gateway.api.idempotency import CallRegistry, ClientCall, FirstReply, Work, call_of, is_final
 from gateway.api.intake import ClientLeft, Intake, while_connected
@@ -24,9 +24,10 @@ from gateway.core.errors import BadRequest, GatewayError, TooManyHops
 from gateway.core.events import Events, RequestRefused
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Forward, ItemAnswer, Question, without_details
+from gateway.core.question import Forward, ItemAnswer, JobCall, Question, without_details
 from gateway.dialects.base import Dialect
-from gateway.dialects.headers import DEADLINE_HEADER, REQUEST_ID_HEADERS, quality_of
+from gateway.dialects.headers import DEADLINE_HEADER, REQUEST_ID_HEADERS, quality_of, tags_of
+from gateway.pipeline.rate_gate import RateGate
 from gateway.security.keyring import Keyring
 from gateway.security.sigv4 import without_unsigned
 from providers.detection import Task
@@ -39,18 +40,23 @@ MOST_HOPS = 3
 """Gateways that a request may have passed before this one. A longer chain is taken for a loop."""
 MAX_DEADLINE_MS = 600_000
 
+JobCallReply = Callable[[JobCall, Incoming, Tenant], Awaitable[Reply]]
+"""The reply to a call about jobs. Raises GatewayError."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One dialect's endpoint, for HTTP and for gRPC."""
+    """One dialect's endpoint, for HTTP and for gRPC. `job_reply` answers its calls about jobs."""
 
     dialect: Dialect
     intake: Intake
     service: Service
     passthrough: Passthrough
+    job_reply: JobCallReply
     calls: CallRegistry
     keyring: Keyring
     events: Events
+    rate_gate: RateGate
 
     async def __call__(self, request: Request) -> Response:
         """The dialect's reply to an HTTP request, or its form of the error."""
@@ -119,6 +125,7 @@ class Endpoint:
         record.tenant = tenant.name
         if not self.keyring.open:
             incoming = without_unsigned(incoming, OWN_HEADERS)
+        tenant = replace(tenant, tags=tags_of(incoming))
         call = call_of(tenant, self.dialect.name, self.dialect.call_ids(incoming))
         return call, partial(self._reply, incoming, tenant, record, deadline_s)
 
@@ -128,12 +135,18 @@ class Endpoint:
         request = self.dialect.parse(incoming)
         if isinstance(request, Forward):
             record.task = Task.EXTRAS
+            await self.rate_gate.check(tenant, request.images)
             vendor = self.dialect.vendor
             reply, bill = await self.passthrough.reply(request, incoming, tenant, vendor)
             record.ended("ok" if reply.status < 400 else "vendor_error", bill)
             return FirstReply(with_bill(reply, bill), is_final_reply(reply))
+        if isinstance(request, JobCall):
+            reply = await self.job_reply(request, incoming, tenant)
+            record.ended("ok", NOTHING)
+            return FirstReply(with_bill(reply, NOTHING), final=not request.reads)
         question = _with_deadline(_with_headers(request, incoming), deadline_s)
         record.task = _tasks_of(question)
+        await self.rate_gate.check(tenant, len(question.items))
         # The question holds the photos: while they wait, their base64 is not held as well.
         del incoming, request
         answers = await self.service.answer(question, tenant, self.dialect)

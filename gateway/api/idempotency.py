@@ -13,7 +13,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.core.errors import Busy, GatewayError, SourceAway, Stopping, UpstreamFailed
+from gateway.core.errors import (
+    BudgetExhausted,
+    Busy,
+    GatewayError,
+    SourceAway,
+    Stopping,
+    UpstreamFailed,
+)
 from gateway.core.events import CallRepeated, Events
 from gateway.core.exchange import Reply
 from gateway.core.model import Tenant
@@ -65,7 +72,7 @@ def is_final(answers: Sequence[ItemAnswer]) -> bool:
 
 
 def _is_passing(error: GatewayError, billed_images: float) -> bool:
-    if isinstance(error, Busy | Stopping):
+    if isinstance(error, Busy | Stopping | BudgetExhausted):
         return True
     is_fault = isinstance(error, UpstreamFailed | SourceAway) or type(error) is GatewayError
     return is_fault and not billed_images

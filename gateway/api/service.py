@@ -224,6 +224,11 @@ class Service:
             outcomes[task] = self._translated_outcome(outcome, task, vocabulary)
         return replace(answer, outcomes=outcomes)
 
+    def translated(self, outcome: Outcome, task: Task, dialect: str) -> Outcome:
+        """The outcome of a photo of a job in the words of a vendor's dialect."""
+        vocabulary = _vocabulary(dialect)
+        return self._translated_outcome(outcome, task, vocabulary) if vocabulary else outcome
+
     def _translated_outcome(self, outcome: Outcome, task: Task, vocabulary: Vocabulary) -> Outcome:
         """The outcome in the words of a vocabulary. Detections whose details cannot be translated
         lose them."""

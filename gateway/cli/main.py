@@ -20,7 +20,10 @@ from gateway.cli.console import ConfigFile, err, out, paragraph_help, read
 from gateway.cli.evaluate import evaluate
 from gateway.cli.plan import plan
 from gateway.cli.plan_command import PlanCommand
+from gateway.cli.reconcile import reconcile
 from gateway.cli.run import run
+from gateway.cli.statement import statement
+from gateway.cli.usage import usage
 from gateway.config.defaults import DEFAULT_FILE
 from gateway.config.errors import ConfigError
 
@@ -189,21 +192,12 @@ def buffer(config: ConfigFile = DEFAULT_FILE) -> None:
     out.print(stores.with_stores(settings, config, stores.buffer_report))
 
 
-@app.command()
-@paragraph_help
-def usage(config: ConfigFile = DEFAULT_FILE) -> None:
-    """Show the ledger: what was answered, billed and paid for each tenant, by day where it is kept
-    in the jobs' file. It may run beside a gateway."""
-    from gateway.cli.stores import with_stores
-    from gateway.cli.usage_table import usage_table
-
-    days = with_stores(read(config), config, lambda stores: stores.ledger.accounts_by_day())
-    out.print(usage_table(days))
-
-
 app.command(cls=PlanCommand)(paragraph_help(plan))
 app.command()(paragraph_help(capacity))
 app.command()(paragraph_help(evaluate))
+app.command()(paragraph_help(usage))
+app.command()(paragraph_help(statement))
+app.command()(paragraph_help(reconcile))
 app.command()(paragraph_help(calibrate))
 app.command()(run)
 app.add_typer(profile.app, name="profile")

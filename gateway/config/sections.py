@@ -57,6 +57,16 @@ SourceFolder = Annotated[str, AfterValidator(_check_folder)]
 """A bucket or a folder in one, as `folder_of` reads it."""
 
 
+def _check_sink(text: str) -> str:
+    if folder_of(text).scheme != "s3":
+        raise ValueError(f"{text!r} is no folder in S3; write s3://BUCKET/ or s3://BUCKET/FOLDER/")
+    return text
+
+
+SinkFolder = Annotated[str, AfterValidator(_check_sink)]
+"""A bucket of S3, or a folder in one, that results are written to."""
+
+
 class TlsSettings(Section):
     """TLS on the HTTP port, where no proxy terminates it. The files are read at start."""
 
@@ -128,6 +138,10 @@ class JobSettings(Section):
     keep_ms: float = Field(
         86_400_000, gt=0, description="how long a job's results are kept after its end"
     )
+    sinks: list[SinkFolder] = Field(
+        default_factory=list,
+        description="buckets and folders that the results of every tenant may be written to",
+    )
 
 
 class WebhookSettings(Section):
@@ -140,7 +154,7 @@ class WebhookSettings(Section):
 
 
 class S3Settings(Section):
-    """How the gateway itself reads from S3. boto3 finds what is left out in its usual places."""
+    """How the gateway itself reads and writes S3. boto3 finds the rest in its usual places."""
 
     region: Region | None = None
     endpoint: str | None = Field(None, description="another address than AWS's own")

@@ -29,7 +29,7 @@ from gateway.config.sections import (
     WebhookSettings,
     host_of,
 )
-from gateway.config.tenants import TenantSettings, check_tenants
+from gateway.config.tenants import OperatorKey, TenantSettings, check_tenants
 from gateway.config.validation import message_of, messages
 from gateway.security.keyring import is_loopback
 from providers import registry
@@ -58,6 +58,10 @@ class Settings(BaseModel):
     )
     routes: list[RouteSettings] = Field(min_length=1)
     tenants: list[TenantSettings] = Field(default_factory=list)
+    operator_keys: list[OperatorKey] = Field(
+        default_factory=list,
+        description="for operators: they see the accounts of all tenants, at /v1/usage",
+    )
     key_store: Path | None = Field(
         None, description="keys that are made and revoked while it runs: `imgrid keys`"
     )

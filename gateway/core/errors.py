@@ -6,6 +6,9 @@ GatewayError                 500  internal
     TooSlow                  408  too_slow
     UnsupportedEncoding      415  unsupported_encoding
     TooManyHops              400  too_many_hops
+    BadCursor                400  invalid_request
+    BadManifest              400  invalid_manifest
+    SinkNotAllowed           403  sink_not_allowed
     NotFound                 404  not_found
     WrongMethod              405  wrong_method
     Conflict                 409  conflict
@@ -24,7 +27,10 @@ GatewayError                 500  internal
       SourceTooLarge         413  photo_too_large
       SourceAway             502  source_unavailable
   Busy                       429  busy
+    TooManyJobs              429  busy
     UpstreamThrottled        429  upstream_throttled
+    TooFast                  429  rate_limited
+  BudgetExhausted            429  budget_exhausted
   UpstreamFailed             502  upstream_failed
   DeadlineExceeded           504  deadline_exceeded
   BilledUnknown              502  billed_unknown
@@ -78,6 +84,23 @@ class TooManyHops(BadRequest):
     """The request passed so many gateways that they must be asking each other in a circle."""
 
     code = "too_many_hops"
+
+
+class BadCursor(BadRequest):
+    """The request names no page that there is."""
+
+
+class BadManifest(BadRequest):
+    """The list of a job's photos is not what it is to be: the whole of it, or one line."""
+
+    code = "invalid_manifest"
+
+
+class SinkNotAllowed(BadRequest):
+    """The tenant's results may not be written there."""
+
+    status = 403
+    code = "sink_not_allowed"
 
 
 class NotFound(BadRequest):
@@ -202,10 +225,28 @@ class Busy(GatewayError):
         return self._retry_after_s
 
 
+class TooManyJobs(Busy):
+    """The store of jobs has no room for another one."""
+
+
 class UpstreamThrottled(Busy):
     """The provider throttled all calls until the photo's deadline."""
 
     code = "upstream_throttled"
+
+
+class TooFast(Busy):
+    """The tenant, or its key, asks more often than its limits allow."""
+
+    code = "rate_limited"
+
+
+class BudgetExhausted(GatewayError):
+    """A budget that covers the photo is spent. The message says when it begins anew; to an SDK it
+    is no error to wait out, for some would sleep for weeks."""
+
+    status = 429
+    code = "budget_exhausted"
 
 
 class UpstreamFailed(GatewayError):

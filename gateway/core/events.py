@@ -23,7 +23,8 @@ class CanvasAnswered:
     """A provider answered a canvas, which is billed as one image unless it is `free`.
 
     `entries` are its photos in the layout's order. Those at the indices of `empty_cells` could not
-    be drawn. `detections` are fractions of the canvas. `dropped` others were not sane.
+    be drawn. `detections` are fractions of the canvas. `dropped` others were not sane. `usd` is its
+    price.
     """
 
     canvas: str
@@ -38,11 +39,31 @@ class CanvasAnswered:
     empty_cells: frozenset[int] = frozenset()
     free: bool = False
     dropped: int = 0
+    usd: float = 0.0
 
     @property
     def billed(self) -> list[Entry]:
         """The photos that share the bill: those that were drawn."""
         return [entry for index, entry in enumerate(self.entries) if index not in self.empty_cells]
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRefused:
+    """A budget of the tenant refused a photo or a call, or would have if it were hard; `budget` is
+    its title."""
+
+    tenant: str
+    budget: str
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReached:
+    """How much of a budget, by its title, is spent: a share of its limit, over 1 beyond it."""
+
+    tenant: str
+    budget: str
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +323,8 @@ Event = (
     | WebhookAttempted
     | ConnectionDropped
     | ConnectionsExhausted
+    | BudgetReached
+    | BudgetRefused
 )
 Listener = Callable[[Event], None]
 

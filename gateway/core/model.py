@@ -20,18 +20,22 @@ Quality = Literal["exact", "target", "cheapest"]
 route, `cheapest` for at most one paid call a photo."""
 
 Labels = Literal["alone", "boxes", "listed"]
-"""How a route finds the labels of a whole photo: `alone` asks about each photo by itself, `boxes`
-takes the labels of the boxes from the route for objects, and `listed` tests groups for clients that
-list the labels they ask about."""
+"""How a route finds the labels of a whole photo: `alone` asks about each by itself, `boxes` takes
+those of the route for objects, and `listed` tests groups for clients that list their labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """An authenticated client. Photos of one `pool` may share a canvas; by default a tenant has a
-    pool of its own."""
+    pool of its own. `key` is the name of the key that it showed, and `tags` are those of the
+    request, such as `env=prod,team=search`: its accounts are kept by both. An operator is no client
+    but sees the accounts of all."""
 
     name: str
     pool: str
+    key: str = ""
+    tags: str = ""
+    is_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,8 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class CacheTerms:
-    """How a route caches answers: for how long, and within which Hamming distance of their
-    perceptual hashes two photos count as near-duplicates (None: no two do). `origin` is
-    what the answers depend on beside the photo: cascade, providers, models."""
+    """How a route caches answers: for how long, within which Hamming distance of perceptual hashes
+    two photos are near-duplicates (None: no two), and what answers depend on beside the photo."""
 
     ttl_s: float
     origin: Origin
@@ -62,9 +65,11 @@ PLAN_MARK = "#"
 class Route:
     """How one task is served, and to which tenants.
 
-    `companion` names a free provider that sees every photo alone, at stage 0. `variants` are the
-    variants of the cascade by name. `levels` names those through which the drift monitor tightens
-    the route, in turn; the first is the cascade itself.
+    Only its `tenants` may use it; all if empty. `kind` is the provider's; `labels` counts for the
+    task LABELS. `companion` names a free provider that sees every photo alone, at stage 0.
+    `variants` are those of the cascade by name. `plan` is the learned plan that the
+    cascade is of, empty where it is as configured. `levels` names those through which the drift
+    monitor tightens the route, in turn; the first is the cascade itself.
     """
 
     name: str
@@ -74,15 +79,12 @@ class Route:
     max_wait_s: float = 0.15
     deadline_s: float = 30.0
     tenants: frozenset[str] = frozenset()
-    """The tenants that may use the route; empty for all."""
     companion: str = ""
     kind: str = ""
-    """The kind of the provider."""
     operations: frozenset[str] = frozenset()
     """The calls that may be forwarded whole to the provider, by name."""
     fallback: Fallback | None = None
     labels: Labels = "alone"
-    """For the task LABELS."""
     mismatches: list[Mismatch] = field(default_factory=list, compare=False)
     """Where the provider is another than the one that the cascade was made with. Those of another
     model take the place of earlier ones: `wiring.model_reloader`."""
@@ -91,7 +93,6 @@ class Route:
     looks: tuple[Stage, ...] = ()
     """What the gateway asks about for itself, to learn: each is a variant of that stage alone."""
     plan: str = ""
-    """The learned plan that the cascade is of; empty where it is as configured."""
     plans: dict[str, Route] = field(default_factory=dict, repr=False, compare=False)
     """The route by each of its learned plans. `learning.lessons.Lessons` adds to it."""
     variants: Mapping[str, Cascade] = field(init=False, repr=False, compare=False)
@@ -255,9 +256,11 @@ class Step:
     """One call about a photo, and its result for the photo.
 
     `photos` is the number of photos on the canvas, `calls` the number of tries: 0 where the answer
-    is that of an equal photo, from the cache. `waited_s`,
-    `composed_s` and `asked_s` are the seconds in the lane, in the renderer and upstream.
-    `detections` are fractions of the photo. `reason` is the verdict's, for people.
+    is that of an equal photo, from the cache. `waited_s`, `composed_s` and `asked_s` are the
+    seconds in the lane, in the renderer and upstream. `detections` are fractions of the photo.
+    `reason` is the verdict's, for people. `free`: the provider is the companion, which is not
+    billed. `owes` is the photo's part of the bill, in images; None for equal parts. `fallback`: the
+    route's fallback was asked in place of the stage's provider.
     """
 
     stage: int
@@ -272,11 +275,8 @@ class Step:
     detections: tuple[Detection, ...]
     reason: str = ""
     free: bool = False
-    """Whether the provider is the route's companion, which is not billed."""
     owes: float | None = None
-    """The photo's part of the canvas's bill, in images; None for equal parts."""
     fallback: bool = False
-    """Whether the route's fallback was asked in place of the stage's provider."""
 
     @property
     def share(self) -> float:
@@ -296,6 +296,9 @@ class BufferEntry:
     `watched` photo, which counts as no client's. For any other photo a client waits now. `variant`
     names a variant of the route's cascade, and `plan` the learned plan that this is of. `turn`
     counts the claims of the photo: the holder of an earlier turn has lost the photo to another.
+    `extras` are, for the task EXTRAS, the vendor's names of the features that the client asks for;
+    `only_labels` the only labels that it asks about, empty for all. `key` and `tags` are the
+    tenant's.
     """
 
     photo: Photo | RemotePhoto
@@ -315,9 +318,9 @@ class BufferEntry:
     plan: str = ""
     watched: bool = False
     extras: tuple[str, ...] = ()
-    """For the task EXTRAS: the vendor's names of the features that the client asks for."""
     only_labels: tuple[str, ...] = ()
-    """The only labels that the client asks about; empty for all."""
+    key: str = ""
+    tags: str = ""
 
     @property
     def patient(self) -> bool:
@@ -358,6 +361,8 @@ class FetchEntry(BufferEntry):
             plan=self.plan,
             extras=self.extras,
             only_labels=self.only_labels,
+            key=self.key,
+            tags=self.tags,
         )
 
 
@@ -393,7 +398,3 @@ class Outcome:
     def is_cached(self) -> bool:
         """Whether it came from the cache: nobody was asked."""
         return bool(self.steps) and self.steps[-1].calls == 0
-
-
-SIDEWAYS = frozenset({5, 6, 7, 8})
-"""EXIF orientations that swap width and height."""

@@ -117,3 +117,15 @@ class Forward:
     operation: str
     images: int = 0
     target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobCall:
+    """A call about jobs, which asks about no photo itself. `input` is the operation's, as the
+    dialect read it.
+
+    One that only `reads` is answered anew whenever it is repeated, for jobs go on meanwhile.
+    """
+
+    input: Any
+    reads: bool

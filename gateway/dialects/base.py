@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from gateway.core.errors import GatewayError
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Forward, ItemAnswer, Question
+from gateway.core.question import Forward, ItemAnswer, JobCall, Question
 from gateway.security.keyring import Keyring
 from providers.base import Limits
 
@@ -54,8 +54,8 @@ class RequestReader(Protocol):
         """
         ...
 
-    def parse(self, incoming: Incoming) -> Question | Forward:
-        """The question in a request with its body.
+    def parse(self, incoming: Incoming) -> Question | Forward | JobCall:
+        """The question in a request with its body, or the call that it is instead.
 
         Raises BadRequest, NotServed or a PhotoError, and nothing else whatever the bytes are.
         """

@@ -26,7 +26,7 @@ def tenant_of(
     """
     if keyring.open:
         return ANYBODY
-    key = _key_of(incoming, header, parameters)
+    key = key_of(incoming, header, parameters)
     if not key:
         raise NoKey(f"Send your key as 'Authorization: Bearer KEY' or '{header}: KEY'.")
     tenant = keyring.holder(dialect, key)
@@ -35,7 +35,7 @@ def tenant_of(
     return tenant
 
 
-def _key_of(incoming: Incoming, header: str, parameters: Sequence[str]) -> str:
+def key_of(incoming: Incoming, header: str, parameters: Sequence[str] = ()) -> str:
     """The key that the request carries; empty where it carries none."""
     if key := incoming.headers.get(header.lower()):
         return key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import ceil
 from typing import cast, get_args
 
@@ -11,6 +12,10 @@ from gateway.core.model import Quality
 
 QUALITY_HEADER = "x-imgrid-quality"
 DEADLINE_HEADER = "x-imgrid-deadline-ms"
+TAGS_HEADER = "x-imgrid-tags"
+"""What the ledger keeps the request's charges by, beside tenant and key."""
+MOST_TAGS = 5
+TAG = re.compile(r"[\w./-]{1,64}=[\w./-]{1,64}", re.ASCII)
 QUESTION_HEADERS = ("content-type", QUALITY_HEADER, DEADLINE_HEADER)
 """Headers that can change the answer to a body, in dialects that read them."""
 
@@ -29,6 +34,20 @@ def quality_of(incoming: Incoming, default: Quality = "target") -> Quality:
             f"{QUALITY_HEADER} must be {', '.join(qualities[:-1])} or {qualities[-1]}."
         )
     return cast(Quality, value)
+
+
+def tags_of(incoming: Incoming) -> str:
+    """The tags that the request's header gives, in the order of their names, such as
+    `env=prod,team=search`. Raises BadRequest for what are no tags, or too many."""
+    text = incoming.headers.get(TAGS_HEADER, "")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    tags = dict(part.split("=", 1) for part in parts if TAG.fullmatch(part))
+    if len(tags) < len(parts) or len(tags) > MOST_TAGS:
+        raise BadRequest(
+            f"{TAGS_HEADER} must be at most {MOST_TAGS} different tags such as team=search, with "
+            "commas between them; names and values are 1 to 64 letters, digits, _, -, . and /."
+        )
+    return ",".join(f"{name}={tags[name]}" for name in sorted(tags))
 
 
 def retry_after(error: GatewayError) -> dict[str, str]:

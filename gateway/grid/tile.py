@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from gateway.core.errors import BadFormat
-from gateway.core.model import SIDEWAYS, Photo, Size
+from gateway.core.model import Photo, Size
+from gateway.core.orientation import SIDEWAYS
 from gateway.formats.jpeg import completed
 from gateway.formats.picture_file import open_picture
 from thresholds.cascade import Border

@@ -9,7 +9,8 @@ from PIL import Image
 
 from gateway.core.errors import BadDimensions, BadFormat, NoPhoto, TooManyBytes
 from gateway.core.limits import LARGE_BYTES, PhotoLimits
-from gateway.core.model import SIDEWAYS, Photo, Size
+from gateway.core.model import Photo, Size
+from gateway.core.orientation import SIDEWAYS
 from gateway.formats.picture_file import PictureHeader, read_header
 from gateway.intake.image_headers import excess
 from providers.base import Limits

@@ -252,7 +252,12 @@ def _no_access(message: str) -> NotFetched:
 
 
 def open_s3(settings: S3Settings, timeout_s: float) -> S3Reader:
-    """A reader of S3. Raises Misconfigured where boto3 is not installed or finds no
+    """A reader of S3. Raises Misconfigured."""
+    return S3Reader(s3_client(settings, timeout_s))
+
+
+def s3_client(settings: S3Settings, timeout_s: float) -> Any:
+    """boto3's client of S3. Raises Misconfigured where boto3 is not installed or finds no
     credentials."""
     boto3 = import_package("boto3", "rekognition")
     from botocore.config import Config
@@ -274,7 +279,7 @@ def open_s3(settings: S3Settings, timeout_s: float) -> S3Reader:
                 "no AWS credentials were found; set access_key and secret_key, a profile, or AWS_… "
                 "in the environment (any words do for a server that is not AWS)"
             )
-        return S3Reader(session.client("s3", endpoint_url=settings.endpoint, config=config))
+        return session.client("s3", endpoint_url=settings.endpoint, config=config)
     except (BotoCoreError, ValueError) as error:
         raise Misconfigured(str(error)) from None
 

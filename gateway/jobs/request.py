@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 from python_multipart.multipart import parse_options_header
 
-from gateway.core.errors import BadRequest
+from gateway.core.errors import BadRequest, GatewayError
 from gateway.core.exchange import Incoming
 from gateway.core.model import Quality
 from gateway.core.question import Source
@@ -69,8 +69,8 @@ class JobFields(Options, forbid_unknown_fields=True):
     quality: Quality = "target"
 
 
-PhotoContent = bytes | str
-"""A photo's bytes, or its URL."""
+PhotoContent = bytes | str | GatewayError
+"""A photo's bytes, its URL, or the error that refuses it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,13 @@ from msgspec import Struct
 from gateway.core.errors import NotFound
 from gateway.dialects.native.render import photo_out
 from gateway.dialects.native.schemas import Options, PhotoOut
-from gateway.store.jobs import Delivery, Job, JobResult, JobStore, Page
+from gateway.store.jobs import Delivery, Job, JobResult, JobStore
 
 PATH = "/v1/jobs"
+
+
+class StoredOptions(Options, forbid_unknown_fields=False):
+    """The options of a stored job. What a vendor's clients store besides is theirs to read."""
 
 
 class WebhookOut(Struct):
@@ -106,7 +110,7 @@ def job_out(job: Job) -> JobOut:
 
 def result_out(job: Job, result: JobResult) -> JobPhotoOut:
     """One result of the job, filtered by the options of its request."""
-    options = msgspec.json.decode(job.options, type=Options)
+    options = msgspec.json.decode(job.options, type=StoredOptions)
     photo = photo_out(job.names[result.index], result.outcome, result.size, options)
     return JobPhotoOut(**_fields(photo), number=result.number, index=result.index)
 
@@ -117,11 +121,6 @@ def job_page(job: Job, results: Sequence[JobResult], after: int) -> JobPage:
     return JobPage(
         **_fields(job_out(job)), results=[result_out(job, result) for result in results], next=last
     )
-
-
-def jobs_page(page: Page) -> JobsPage:
-    """A page of a tenant's jobs."""
-    return JobsPage([job_out(job) for job in page.jobs], page.next)
 
 
 def payload(delivery: Delivery, job: Job, results: Sequence[JobResult] = ()) -> bytes:

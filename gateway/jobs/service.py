@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +38,10 @@ class MakeEntry(Protocol):
     ) -> BufferEntry: ...
 
 
+async def _no_limits(tenant: Tenant, photos: int) -> None:
+    """Limits nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """What the jobs' endpoints call.
@@ -45,7 +49,8 @@ class Jobs:
     `way` finds the way of a task request and raises NotServed. `check_url` raises UrlRefused where
     a URL must not be called, `check_source` NotFetched where a tenant may not name a photo's place.
     `webhooks` are the tenants' own, for jobs that name none. `has_secret`
-    says whether there is a secret to sign a tenant's webhooks with.
+    says whether there is a secret to sign a tenant's webhooks with. `check_limits` raises
+    BudgetExhausted or TooFast where a tenant may not ask about so many photos now.
     """
 
     store: JobStore
@@ -58,11 +63,12 @@ class Jobs:
     clock: Clock
     webhooks: Mapping[str, WebhookTarget] = field(default_factory=dict)
     has_secret: Callable[[str], object] = bool
+    check_limits: Callable[[Tenant, int], Awaitable[None]] = _no_limits
 
     async def submit(self, incoming: Incoming, tenant: Tenant) -> Job:
         """The job that a request of the native API asks for, accepted.
 
-        Raises BadRequest, NotServed, Conflict, Busy or BufferAway.
+        Raises BadRequest, NotServed, Conflict, Busy, BudgetExhausted or BufferAway.
         """
         job_request = await asyncio.to_thread(request.read, incoming)
         self._check_urls(job_request, tenant)
@@ -72,19 +78,23 @@ class Jobs:
             )
         return await self.accept(job_request, tenant)
 
-    async def accept(self, job_request: JobRequest, tenant: Tenant) -> Job:
-        """The job, accepted. A photo that is refused costs the others nothing, unless it is all or
-        nothing.
+    async def accept(
+        self, job_request: JobRequest, tenant: Tenant, digest: str | None = None
+    ) -> Job:
+        """The job of a request that has been checked, accepted. A photo that is refused costs the
+        others nothing, unless it is all or nothing. The digest, by default the request's, tells it
+        from another one of the same idempotency key.
 
-        Raises NotServed, Conflict, Busy or BufferAway, and a photo's refusal where it refuses all.
+        Raises NotServed, Conflict, Busy, BudgetExhausted or BufferAway, and a photo's refusal where
+        it refuses all.
         """
+        await self.check_limits(tenant, len(job_request.photos))
+        if digest is None:
+            digest = await asyncio.to_thread(lambda: job_request.digest) if job_request.key else ""
         task_request = task_request_of(job_request.options, job_request.task)
         way = self.way(task_request, tenant, job_request.quality)
         job = self._job(job_request, tenant)
         entries, refusals = await self._admit(job_request, job, way, tenant)
-        digest = ""
-        if job_request.key:
-            digest = await asyncio.to_thread(lambda: job_request.digest)
         stored = await self.store.submit(job, entries, refusals, key=job_request.key, digest=digest)
         if stored.id == job.id:  # otherwise the idempotency key gave an earlier job
             for error in refusals.values():
@@ -156,6 +166,8 @@ class Jobs:
         return photos
 
     def _photo(self, photo_id: str, content: PhotoContent, limits: Limits) -> Photo | RemotePhoto:
+        if isinstance(content, GatewayError):
+            raise content
         if isinstance(content, str):
             return RemotePhoto(photo_id, content)
         return admit(photo_id, content, limits, self.photo_limits)

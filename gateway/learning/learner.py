@@ -171,7 +171,9 @@ class Learner:
         batch_key = BatchKey(key, entry.photo.size.portrait)
         route, batch = self._routes[entry.route], self._batches[batch_key]
         alone = outcome.alone(route.provider)
-        batch.photos.append(SampledPhoto(entry.photo, Tenant(entry.tenant, key.pool), alone))
+        batch.photos.append(
+            SampledPhoto(entry.photo, Tenant(entry.tenant, key.pool, entry.key, entry.tags), alone)
+        )
         batch.bytes += len(entry.photo.data)
         self._waiting[key] += 1
         self._waiting_bytes += len(entry.photo.data)

@@ -1,23 +1,37 @@
-"""Each tenant's account: what was paid, and what the same answers would have cost alone. Pure: the
-stores hold the accounts."""
+"""The ledger's accounts: what was paid, for whom and for what, and what the same answers would have
+cost alone. Pure: the stores hold the accounts."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
-from gateway.core.model import BufferEntry
+import msgspec
+
+from gateway.core.model import BufferEntry, Tenant
+from thresholds.variants import is_look
+
+OTHER = "(other)"
+"""The key and the tags of what is beyond MOST_ROWS."""
+MOST_ROWS = 500
+"""Accounts of one tenant on one day. What comes after counts under the key and the tags OTHER, so
+that a client that sends ever new tags fills no store."""
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One tenant's account, or what is added to it.
+    """What one account holds, or what is added to it.
 
     `billed` is in images: a photo on a canvas of four owes a quarter of one (`shares`). `unknown`
     are images that were asked about without an answer: they may be billed. `alone_usd` is what the
-    answered photos would have cost alone at list price. The fields are those of the ledger in
-    Redis.
+    answered photos would have cost alone. Of the answered photos, `cached` were answered from the
+    cache. Of the billed images, `learning` were asked about to learn a plan, and `watching` to
+    compare answers with those of photos alone. The order of the fields is a format of stores: new
+    ones come last.
     """
 
     photos: int = 0
@@ -26,16 +40,12 @@ class Account:
     unknown: float = 0.0
     paid_usd: float = 0.0
     alone_usd: float = 0.0
+    cached: int = 0
+    learning: float = 0.0
+    watching: float = 0.0
 
     def __add__(self, other: Account) -> Account:
-        return Account(
-            self.photos + other.photos,
-            self.answered + other.answered,
-            self.billed + other.billed,
-            self.unknown + other.unknown,
-            self.paid_usd + other.paid_usd,
-            self.alone_usd + other.alone_usd,
-        )
+        return Account(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def saved(self) -> float:
@@ -43,9 +53,88 @@ class Account:
         answered."""
         return 1 - self.billed / self.answered if self.answered else 0.0
 
+    @property
+    def saved_usd(self) -> float:
+        """What the answers would have cost alone, less what was paid."""
+        return self.alone_usd - self.paid_usd
 
-Charges = Mapping[str, Account]
-"""What is added to each tenant's account."""
+
+class AccountKey(NamedTuple):
+    """For whom and for what an account is: the tenant, the name of its key, the tags of the
+    request, and what was asked of which provider by which route. An empty field was not said, or
+    does not apply: photos that nobody answered have no provider."""
+
+    tenant: str
+    key: str = ""
+    tags: str = ""
+    """`env=prod,team=search`, in the order of their names."""
+    task: str = ""
+    provider: str = ""
+    route: str = ""
+
+    @classmethod
+    def of_entry(cls, entry: BufferEntry, provider: str = "") -> AccountKey:
+        """The account of a photo, with the provider that is paid for it, or answered it."""
+        return cls(entry.tenant, entry.key, entry.tags, entry.lane.task, provider, entry.route)
+
+    @classmethod
+    def of_tenant(cls, tenant: Tenant, task: str, provider: str, route: str) -> AccountKey:
+        """The account of a tenant's call that holds no photos of its own."""
+        return cls(tenant.name, tenant.key, tenant.tags, task, provider, route)
+
+    @property
+    def text(self) -> str:
+        """The key as stores write it: a JSON list. Empty without a tenant."""
+        return msgspec.json.encode(self).decode() if self.tenant else ""
+
+    @classmethod
+    def of_text(cls, text: str | bytes) -> AccountKey:
+        """The key of its text. Releases before keys wrote the tenant's name alone."""
+        text = text.decode() if isinstance(text, bytes) else text
+        try:
+            return _decode_key(text) if text.startswith("[") else cls(text)
+        except msgspec.DecodeError:
+            return cls(text)
+
+    @property
+    def overflow(self) -> AccountKey:
+        """The account that takes what is beyond MOST_ROWS."""
+        return self._replace(key=OTHER, tags=OTHER)
+
+
+_decode_key = msgspec.json.Decoder(AccountKey).decode
+
+Charges = Mapping[AccountKey, Account]
+"""What is added to each account."""
+
+
+class LedgerRow(NamedTuple):
+    """An account of one day (UTC, such as 2026-11-30). The day is empty for what releases before
+    days counted."""
+
+    day: str
+    key: AccountKey
+    account: Account
+
+
+def day_of(at: float) -> str:
+    """The day of a time in Unix seconds, UTC."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+def day_number(day: str) -> int:
+    """A day's number since 1970-01-01."""
+    return (date.fromisoformat(day) - _EPOCH).days
+
+
+def day_of_number(number: int) -> str:
+    """The day of that number."""
+    return (_EPOCH + timedelta(days=number)).isoformat()
+
+
+def bounded(key: AccountKey, known_keys: Collection[AccountKey]) -> AccountKey:
+    """The account that a charge goes to, where its tenant has accounts of these keys on the day."""
+    return key.overflow if len(known_keys) >= MOST_ROWS and key not in known_keys else key
 
 
 def shares(entries: Sequence[BufferEntry]) -> list[float]:
@@ -65,28 +154,43 @@ def shares(entries: Sequence[BufferEntry]) -> list[float]:
 
 def billed_charges(entries: Sequence[BufferEntry], usd_per_image: float) -> Charges:
     """The charges for one answered image, shared between the photos that were on it."""
-    accounts: list[tuple[str, Account]] = []
+    charges: list[tuple[AccountKey, Account]] = []
     for entry, share in zip(entries, shares(entries), strict=True):
-        accounts.append((entry.tenant, Account(billed=share, paid_usd=share * usd_per_image)))
-    return charges_of(accounts)
+        learning = share if is_look(entry.variant) else 0.0
+        account = Account(
+            billed=share,
+            paid_usd=share * usd_per_image,
+            learning=learning,
+            watching=share - learning if entry.watched else 0.0,
+        )
+        charges.append((AccountKey.of_entry(entry, entry.lane.provider), account))
+    return charges_of(charges)
 
 
 def unsure_charges(entries: Sequence[BufferEntry]) -> Charges:
     """The charges for one image that may be billed, shared between the photos that were on it."""
-    accounts: list[tuple[str, Account]] = []
+    charges: list[tuple[AccountKey, Account]] = []
     for entry, share in zip(entries, shares(entries), strict=True):
-        accounts.append((entry.tenant, Account(unknown=share)))
-    return charges_of(accounts)
+        charges.append((AccountKey.of_entry(entry, entry.lane.provider), Account(unknown=share)))
+    return charges_of(charges)
 
 
-def charges_of(accounts: Iterable[tuple[str, Account]]) -> Charges:
-    """The charges with one account a tenant: the sum of the tenant's."""
-    sums: dict[str, Account] = defaultdict(Account)
-    for tenant, account in accounts:
-        sums[tenant] += account
+def charges_of(accounts: Iterable[tuple[AccountKey, Account]]) -> Charges:
+    """The charges with one sum for each account."""
+    sums: dict[AccountKey, Account] = defaultdict(Account)
+    for key, account in accounts:
+        sums[key] += account
     return dict(sums)
 
 
-def total(accounts: Charges) -> Account:
+def by_tenant(rows: Iterable[LedgerRow]) -> dict[str, Account]:
+    """The sum of each tenant's accounts."""
+    sums: dict[str, Account] = defaultdict(Account)
+    for row in rows:
+        sums[row.key.tenant] += row.account
+    return dict(sums)
+
+
+def total(accounts: Mapping[str, Account]) -> Account:
     """The sum of all accounts."""
     return sum(accounts.values(), Account())

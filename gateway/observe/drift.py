@@ -186,7 +186,7 @@ class DriftMonitor:
         photo = ComparedPhoto(
             photo=entry.photo,
             route=route,
-            tenant=Tenant(entry.tenant, entry.lane.pool),
+            tenant=Tenant(entry.tenant, entry.lane.pool, entry.key, entry.tags),
             target=outcome.detections if entry.variant == TARGET else None,
             alone=outcome.alone(route.provider),
             extras=entry.extras,

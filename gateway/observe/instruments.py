@@ -116,6 +116,24 @@ class Instruments:
             ["tenant"],
             registry=registry,
         )
+        self.paid_usd = Counter(
+            "imgrid_paid_usd",
+            "USD paid for images, as the ledger counts them",
+            ["tenant", "provider", "task"],
+            registry=registry,
+        )
+        self.budget_spent_ratio = Gauge(
+            "imgrid_budget_spent_ratio",
+            "How much of a budget is spent, 1 for all of it",
+            ["tenant", "budget"],
+            registry=registry,
+        )
+        self.budget_refusals = Counter(
+            "imgrid_budget_refusals",
+            "Refused because a budget is spent; in shadow mode: what would have been",
+            ["tenant", "budget", "mode"],
+            registry=registry,
+        )
         self.refusals = Counter(
             "imgrid_refusals", "Refused before buffering", ["dialect", "code"], registry=registry
         )

@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from gateway.core.events import (
     BreakerChanged,
+    BudgetReached,
+    BudgetRefused,
     CacheLookedUp,
     CallFailed,
     CallRepeated,
@@ -57,6 +59,8 @@ class Metrics:
             ConnectionsExhausted: self._on_exhausted,
             RequestRefused: self._on_refused,
             CallRepeated: self._on_repeated,
+            BudgetReached: self._on_budget_reached,
+            BudgetRefused: self._on_budget_refused,
             Settled: self._on_settled,
             StageSkipped: self._on_stage_skipped,
             WebhookAttempted: self._on_webhook_attempted,
@@ -96,6 +100,8 @@ class Metrics:
         instruments.canvas_fill.labels(lane.provider, lane.task).observe(fill)
         for entry, share in zip(event.billed, shares(event.billed), strict=True):
             instruments.saved_images.labels(entry.tenant).dec(share)
+            paid = instruments.paid_usd.labels(entry.tenant, lane.provider, lane.task)
+            paid.inc(share * event.usd)
 
     def _on_settled(self, event: Settled) -> None:
         """A watched photo counts as no client's: only its bill is counted."""
@@ -126,6 +132,16 @@ class Metrics:
     def _on_left(self, event: PhotoAbandoned) -> None:
         if not event.entry.watched:
             self.instruments.clients_left.inc()
+
+    # -- budgets
+
+    def _on_budget_reached(self, event: BudgetReached) -> None:
+        spent_ratio = self.instruments.budget_spent_ratio
+        spent_ratio.labels(event.tenant, event.budget).set(event.share)
+
+    def _on_budget_refused(self, event: BudgetRefused) -> None:
+        refusals = self.instruments.budget_refusals
+        refusals.labels(event.tenant, event.budget, event.mode).inc()
 
     # -- requests
 

@@ -7,6 +7,7 @@ from gateway.core.events import Events
 from gateway.grid.renderer import Renderer
 from gateway.pipeline.answer_cache import AnswerCache
 from gateway.pipeline.background import BackgroundTasks
+from gateway.pipeline.budget_gate import BudgetGate
 from gateway.pipeline.cache_step import CacheStep
 from gateway.pipeline.canvas_call import CanvasCall
 from gateway.pipeline.cascade_step import CascadeStep
@@ -44,6 +45,7 @@ class Steps:
         buffer: Buffer,
         *,
         forecast: WaitForecast,
+        budget_gate: BudgetGate,
         renderer: Renderer,
         events: Events,
         clock: Clock,
@@ -83,6 +85,7 @@ class Steps:
             events,
             clock,
             rules.job_tries_s,
+            budget_gate,
         )
         shared = routes, upstream, canvas_call, self.lanes, self.settler, self.recovery, clock
         self.cascade_step = CascadeStep(*shared, forecast)
@@ -98,6 +101,7 @@ def make_scheduler(
     inspection: Inspection,
     ledger: Ledger,
     answers: Answers,
+    budget_gate: BudgetGate,
     renderer: Renderer,
     events: Events,
     clock: Clock,
@@ -112,6 +116,7 @@ def make_scheduler(
         upstream,
         buffer,
         forecast=forecast,
+        budget_gate=budget_gate,
         renderer=renderer,
         events=events,
         clock=clock,
@@ -151,6 +156,7 @@ def make_scheduler(
         ),
         forecast=forecast,
         overload=overload,
+        budget_gate=budget_gate,
         cascade_step=steps.cascade_step,
         group_tester=steps.group_tester,
         fetch_step=steps.fetch_step,

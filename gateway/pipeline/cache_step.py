@@ -13,7 +13,7 @@ from gateway.core.errors import BufferAway, Busy, DeadlineExceeded, GatewayError
 from gateway.core.events import CacheLookedUp, Events, LookupResult
 from gateway.core.model import Entry, Lane, Outcome
 from gateway.pipeline.answer_cache import AnswerCache, CachedAnswer
-from gateway.pipeline.entry_view import Routes, price_usd
+from gateway.pipeline.entry_view import Routes
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.overload import OverloadControl
 from gateway.pipeline.recovery import Recovery
@@ -102,4 +102,5 @@ class CacheStep:
         )
         outcome = Outcome(entry.photo, answer.outcome.detections, (step,))
         provider = self.routes[entry.route].provider if step.free else step.provider
-        return Settlement(entry, outcome, price_usd(entry, self.upstream.about(provider)))
+        usd = self.upstream.alone_usd(provider, entry.lane.task, entry.extras)
+        return Settlement(entry, outcome, usd)

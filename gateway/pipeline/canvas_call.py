@@ -6,20 +6,24 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 from gateway.core.clock import Clock
-from gateway.core.errors import GatewayError
+from gateway.core.errors import BufferAway, GatewayError
 from gateway.core.events import CallFailed, CanvasAnswered, Events
 from gateway.core.layout import Layout
 from gateway.core.model import Entry, Lane, Step
 from gateway.grid.renderer import RenderedCanvas, Renderer
 from gateway.ledger.accounts import Charges, billed_charges, shares, unsure_charges
+from gateway.ledger.budgets import Meters
+from gateway.pipeline.budget_gate import BudgetGate
 from gateway.pipeline.detection_cap import DetectionCap, doubt_reasons
-from gateway.pipeline.entry_view import Routes, about_canvas, is_free, price_usd, view_of
+from gateway.pipeline.entry_view import Routes, about_canvas, is_free, view_of
 from gateway.pipeline.fallback import FallbackPolicy
-from gateway.pipeline.settler import Settler, failure
+from gateway.pipeline.settler import Settler, failure, retry_until_stored
 from gateway.store.buffer import Commit, Settlement
 from gateway.upstream.client import Abandoned, UpstreamAnswer
 from gateway.upstream.registry import UpstreamRegistry
@@ -47,7 +51,8 @@ class CanvasPhoto(NamedTuple):
 
 class AnsweredCanvas(NamedTuple):
     """A canvas with its answer: the photos that were drawn on it, and detections as fractions of
-    the canvas. `charges` are its bill, None where it is free."""
+    the canvas. `charges` are its bill, None where it is free; `meters` is what it counts against
+    budgets."""
 
     canvas_id: str
     lane: Lane
@@ -55,6 +60,7 @@ class AnsweredCanvas(NamedTuple):
     detections: Sequence[Detection]
     photos: Sequence[CanvasPhoto]
     charges: Charges | None
+    meters: Meters
 
     def commit(self, settlements: Sequence[Settlement], requeues: Sequence[Entry]) -> Commit:
         """The commit that ends the canvas and charges its bill."""
@@ -65,6 +71,8 @@ class AnsweredCanvas(NamedTuple):
             requeues=requeues,
             ended_canvas=self.canvas_id,
             charges=self.charges,
+            meters=self.meters,
+            hold=self.canvas_id,
         )
 
     def failures(self, error: GatewayError) -> list[Settlement]:
@@ -75,16 +83,18 @@ class AnsweredCanvas(NamedTuple):
 
 class _Call(NamedTuple):
     """A canvas on its way to the provider, and the photos that are drawn on it, by their index in
-    the layout. `charges` are its bill if it is answered, None where it is free. `is_noted`: the
-    call may be billed though this process ends before its answer."""
+    the layout. `charges` are its bill if it is answered, None where it is free, and `meters` what
+    they count against budgets. `is_noted`: the call may be billed though this process ends before
+    its answer."""
 
     canvas_id: str
     lane: Lane
     photos: Sequence[tuple[int, Entry]]
     charges: Charges | None
     is_noted: bool
-    claimed_at: float
-    composed_s: float
+    meters: Meters = {}
+    claimed_at: float = 0.0
+    composed_s: float = 0.0
 
     @property
     def is_free(self) -> bool:
@@ -109,30 +119,62 @@ class CanvasCall:
     events: Events
     clock: Clock
     job_tries_s: float
+    budget_gate: BudgetGate
 
     async def ask(self, lane: Lane, entries: Sequence[Entry]) -> AnsweredCanvas | None:
         """The answer about a canvas of these photos. The cell of a photo that cannot be drawn stays
-        empty, and the photo fails or is asked about alone; None where no photo can be drawn. A
-        companion refuses a photo that cannot be drawn.
+        empty, and the photo fails or is asked about alone. A photo whose budget is spent fails
+        before. None where no photo is left. A companion refuses a photo that cannot be drawn.
 
         Raises a ProviderError, or Abandoned.
         """
-        claimed_at = self.clock()
+        canvas_id, claimed_at = uuid.uuid4().hex[:12], self.clock()
         self.upstream[lane.provider].check()
+        entries = await self._within_budgets(canvas_id, lane, entries)
+        answered: AnsweredCanvas | None = None
+        try:
+            if entries:
+                answered = await self._ask(canvas_id, lane, entries, claimed_at)
+        finally:
+            if answered is None:  # otherwise the commit of its bill ends the hold
+                with suppress(BufferAway):  # the hold ends by itself
+                    await self.budget_gate.release(canvas_id)
+        return answered
+
+    async def _within_budgets(
+        self, canvas_id: str, lane: Lane, entries: Sequence[Entry]
+    ) -> Sequence[Entry]:
+        """Those of the photos whose budgets have room for the canvas, whose price is held now; the
+        others fail. With fewer photos each owes more, so budgets are looked at again."""
+        if is_free(lane, entries, self.routes):
+            return entries
+        usd = self._usd(lane, entries)
+        while entries:
+            until = self._retry_until(entries)
+            refusals = await retry_until_stored(
+                partial(self.budget_gate.hold_canvas, canvas_id, entries, usd, until=until)
+            )
+            if not refusals:
+                break
+            failures = [failure(refusal.entry, refusal.error) for refusal in refusals]
+            await self.settler.commit(Commit(settlements=failures))
+            refused_ids = {refusal.entry.photo.id for refusal in refusals}
+            entries = [entry for entry in entries if entry.photo.id not in refused_ids]
+        return entries
+
+    async def _ask(
+        self, canvas_id: str, lane: Lane, entries: Sequence[Entry], claimed_at: float
+    ) -> AnsweredCanvas | None:
+        """The answer about a canvas of photos within their budgets."""
         rendered = await self._render(lane, entries)
         composed_s = self.clock() - claimed_at
         undrawn = await self._fail_undrawn(lane, entries, rendered)
-        if rendered.picture is None:
+        call = await self._call(canvas_id, lane, entries, rendered)
+        if call is None or rendered.picture is None:
             await self._put_back(undrawn)
             return None
-        drawn = [(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors]
-        charges = self._charges(lane, [entry for _, entry in drawn])
-        call = _Call(
-            canvas_id=uuid.uuid4().hex[:12],
-            lane=lane,
-            photos=drawn,
-            charges=charges,
-            is_noted=charges is not None and not self.upstream.about(lane.provider).in_process,
+        call = call._replace(
+            meters=self.budget_gate.meters(call.charges or {}, claimed_at),
             claimed_at=claimed_at,
             composed_s=composed_s,
         )
@@ -153,11 +195,37 @@ class CanvasCall:
             await self._fail_answered(call)
             return None
 
+    async def _call(
+        self, canvas_id: str, lane: Lane, entries: Sequence[Entry], rendered: RenderedCanvas
+    ) -> _Call | None:
+        """The call about the photos that are drawn, without its times; None where there are none,
+        or the budgets have no room for what these owe without the others."""
+        drawn = [(i, entry) for i, entry in enumerate(entries) if i not in rendered.errors]
+        drawn_entries = [entry for _, entry in drawn]
+        if rendered.errors and not await self._affords(canvas_id, lane, drawn_entries):
+            return None
+        charges = self._charges(lane, drawn_entries) if drawn else None
+        is_noted = charges is not None and not self.upstream.about(lane.provider).in_process
+        return _Call(canvas_id, lane, drawn, charges, is_noted)
+
+    async def _affords(self, canvas_id: str, lane: Lane, drawn: Sequence[Entry]) -> bool:
+        """Whether the budgets have room for what the drawn photos owe without the others. If not,
+        some fail and the others wait again: the canvas shows photos that may not be asked about."""
+        affordable = await self._within_budgets(canvas_id, lane, drawn)
+        if len(affordable) == len(drawn):
+            return True
+        await self.settler.commit(Commit(requeues=affordable))
+        return False
+
     def _charges(self, lane: Lane, entries: Sequence[Entry]) -> Charges | None:
         """The bill of a canvas of these photos once it is answered; None where it is free."""
         if is_free(lane, entries, self.routes):
             return None
-        return billed_charges(entries, price_usd(entries[0], self.upstream.about(lane.provider)))
+        return billed_charges(entries, self._usd(lane, entries))
+
+    def _usd(self, lane: Lane, entries: Sequence[Entry]) -> float:
+        """The price of a canvas of these photos."""
+        return self.upstream.paid_usd(lane.provider, lane.task, entries[0].extras)
 
     async def _fail_answered(self, call: _Call) -> None:
         """Settles the photos of an answer that cannot be used, and charges its bill."""
@@ -165,7 +233,13 @@ class CanvasCall:
         ended_canvas = "" if call.is_free else call.canvas_id
         charges = call.charges or {}
         await self.settler.commit(
-            Commit(settlements=failures, ended_canvas=ended_canvas, charges=charges)
+            Commit(
+                settlements=failures,
+                ended_canvas=ended_canvas,
+                charges=charges,
+                meters=call.meters,
+                hold=call.canvas_id,
+            )
         )
 
     async def _render(self, lane: Lane, entries: Sequence[Entry]) -> RenderedCanvas:
@@ -215,19 +289,17 @@ class CanvasCall:
         return await self.upstream[call.lane.provider].ask(
             picture,
             call.lane.task,
-            self._retry_until(call),
+            0.0 if call.is_free else self._retry_until(entries),
             extras=entries[0].extras,  # a photo that extras are asked of is alone
             is_needed=is_needed,
             on_failure=on_failure,
             retry=self.fallback.retry_policy(entries),
         )
 
-    def _retry_until(self, call: _Call) -> float:
+    def _retry_until(self, entries: Sequence[Entry]) -> float:
         """When retries end: at the last deadline of a waiting client, or after `job_tries_s` where
-        there is none. A companion is never retried."""
-        if call.is_free:
-            return 0.0
-        deadlines = [entry.deadline_at for entry in call.entries if not entry.patient]
+        there is none."""
+        deadlines = [entry.deadline_at for entry in entries if not entry.patient]
         return max(deadlines, default=self.clock() + self.job_tries_s)
 
     def _tell(
@@ -253,6 +325,7 @@ class CanvasCall:
                 empty_cells=frozenset(rendered.errors),
                 free=call.is_free,
                 dropped=answer.dropped,
+                usd=sum(account.paid_usd for account in (call.charges or {}).values()),
             )
         )
         about = self.upstream.about(call.lane.provider)
@@ -291,5 +364,11 @@ class CanvasCall:
             )
         ]
         return AnsweredCanvas(
-            call.canvas_id, call.lane, layout, answer.detections, photos, call.charges
+            call.canvas_id,
+            call.lane,
+            layout,
+            answer.detections,
+            photos,
+            call.charges,
+            call.meters,
         )

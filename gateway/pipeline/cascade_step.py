@@ -19,7 +19,6 @@ from gateway.pipeline.entry_view import (
     Routes,
     evidence_of,
     is_free,
-    price_usd,
     view_of,
 )
 from gateway.pipeline.lane_chooser import LaneChooser
@@ -172,7 +171,7 @@ class CascadeStep:
         if verdict.accepted:
             outcome = Outcome(entry.photo, detections=detections, steps=steps)
             provider = view.route.provider if step.free else step.provider
-            usd = price_usd(entry, self.upstream.about(provider))
+            usd = self.upstream.alone_usd(provider, entry.lane.task, entry.extras)
             return Settlement(entry, outcome, usd, is_reusable)
         return self.lanes.at_stage(replace(entry, steps=steps), stage + verdict.skip, now)
 

@@ -72,6 +72,8 @@ class EntryFactory:
             plan=way.route.plan,
             extras=way.extras,
             only_labels=way.only_labels,
+            key=tenant.key,
+            tags=tenant.tags,
         )
 
     def _patient_entry(self, photo: Photo, way: Way, tenant: Tenant, lane: Lane) -> Entry:
@@ -97,4 +99,6 @@ def _entry(photo: Photo, way: Way, tenant: Tenant, *, lane: Lane, now: float) ->
         plan=way.route.plan,
         extras=way.extras,
         only_labels=way.only_labels,
+        key=tenant.key,
+        tags=tenant.tags,
     )

@@ -77,11 +77,6 @@ def is_free(lane: Lane, entries: Sequence[Entry], routes: Routes) -> bool:
     return all(routes[entry.route].companion == lane.provider for entry in entries)
 
 
-def price_usd(entry: Entry, about: About) -> float:
-    """The price of one picture for the photo's task and extras."""
-    return about.price_of(entry.lane.task, entry.extras).usd_per_image
-
-
 def facts_of(photo: Photo) -> PhotoFacts:
     """What rules know of a photo."""
     return PhotoFacts(*photo.size, len(photo.data))

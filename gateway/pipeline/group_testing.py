@@ -21,7 +21,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.model import Entry, Lane, Outcome, Step
 from gateway.grid.ungrid import ungrid
 from gateway.pipeline.canvas_call import AnsweredCanvas, CanvasCall, CanvasPhoto
-from gateway.pipeline.entry_view import Routes, price_usd, provider_of, view_of
+from gateway.pipeline.entry_view import Routes, provider_of, view_of
 from gateway.pipeline.group_verdict import TOO_SMALL, group_verdict, in_order, stage_of_size
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.recovery import Recovery
@@ -243,7 +243,7 @@ class GroupTester:
 
     def _settlement(self, entry: Entry, step: Step) -> Settlement:
         outcome = Outcome(entry.photo, step.detections, (*entry.steps, step))
-        usd = price_usd(entry, self.upstream.about(step.provider))
+        usd = self.upstream.alone_usd(step.provider, entry.lane.task, entry.extras)
         return Settlement(entry, outcome, usd, is_reusable=True)
 
     def _put_back(self, entry: Entry) -> Entry:

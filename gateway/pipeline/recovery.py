@@ -18,7 +18,7 @@ from gateway.core.errors import (
 )
 from gateway.core.events import Events, FellBack
 from gateway.core.model import BufferEntry, BufferLane, Entry, FetchLane, Lane, Outcome, Route, Way
-from gateway.pipeline.entry_view import Routes, evidence_of, price_usd, view_of
+from gateway.pipeline.entry_view import Routes, evidence_of, view_of
 from gateway.pipeline.fallback import FallbackPolicy
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.rules import BilledUnknownRule
@@ -90,7 +90,8 @@ class Recovery:
             _, detections = view.cascade.conclude(last_step.stage, evidence)
             outcome = Outcome(entry.photo, detections=tuple(detections), steps=entry.steps)
             provider = view.route.provider if last_step.free else last_step.provider
-            return Settlement(entry, outcome, price_usd(entry, self.upstream.about(provider)))
+            usd = self.upstream.alone_usd(provider, entry.lane.task, entry.extras)
+            return Settlement(entry, outcome, usd)
         return failure(
             entry,
             DeadlineExceeded("The photo's deadline passed before the vision service answered."),

@@ -18,7 +18,9 @@ from gateway.core.model import Outcome, Photo, Route, Tenant, Way
 from gateway.core.outage_log import OutageLog
 from gateway.core.slots import Slots
 from gateway.ledger.accounts import Charges
+from gateway.ledger.budgets import Meters
 from gateway.pipeline.background import BackgroundTasks
+from gateway.pipeline.budget_gate import BudgetGate
 from gateway.pipeline.cache_step import CacheStep
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.pipeline.claimer import Claim, Claimer, FetchClaim, LookupClaim
@@ -58,6 +60,7 @@ class Scheduler:
         claimer: Claimer,
         forecast: WaitForecast,
         overload: OverloadControl,
+        budget_gate: BudgetGate,
         cascade_step: CascadeStep,
         group_tester: GroupTester,
         fetch_step: FetchStep,
@@ -74,6 +77,7 @@ class Scheduler:
         self._claimer = claimer
         self._forecast = forecast
         self._overload = overload
+        self.budget_gate = budget_gate
         self._cascade_step = cascade_step
         self._group_tester = group_tester
         self._fetch_step = fetch_step
@@ -113,8 +117,9 @@ class Scheduler:
         deadline_s: float | None = None,
     ) -> list[Outcome]:
         """The same for photos that go different ways, each under an id of its own. All are taken,
-        or none."""
+        or none. Raises BudgetExhausted too, where the tenant's budget had no room a moment ago."""
         self._check_running()
+        self.budget_gate.check(tenant)
         entries = [
             self.entries.client_entry(photo, way, tenant, deadline_s=deadline_s)
             for photo, way in requests
@@ -138,10 +143,15 @@ class Scheduler:
         (outcome,) = await self._waiters.answer([self.entries.watched_entry(photo, way, tenant)])
         return outcome
 
-    def charge(self, charges: Charges) -> None:
-        """Adds to the ledger what was billed for other calls than canvases."""
-        charge = partial(self._ledger.charge, charges, charge_id=uuid.uuid4().hex)
-        self._background.start(retry_until_stored(charge))
+    def charge(self, charges: Charges, hold_id: str, *, at: float) -> None:
+        """Adds to the ledger what was billed for another call than a canvas, whose price was held
+        at that time, and releases the hold."""
+        self._background.start(self._charge(charges, hold_id, self.budget_gate.meters(charges, at)))
+
+    async def _charge(self, charges: Charges, hold_id: str, meters: Meters) -> None:
+        charge = partial(self._ledger.charge, charges, charge_id=uuid.uuid4().hex, meters=meters)
+        await retry_until_stored(charge)
+        await retry_until_stored(partial(self.budget_gate.release, hold_id))
 
     async def run(self) -> None:
         """Runs the loop until it is cancelled."""

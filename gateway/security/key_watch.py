@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -124,10 +124,12 @@ def _known_keys(keys: Keys, tenants: Mapping[str, Tenant], *, no_signer: str) ->
                 f"{key.id} is a key of tenant {key.tenant!r}, which the config does not name: "
                 f"add the tenant and restart, or `imgrid keys revoke {key.id}`"
             )
-        elif isinstance(key, BearerKey):
-            bearer[digest_of(key.dialect, key.sha256)] = _Holder(tenant, _seconds(key.expires))
+            continue
+        holder = replace(tenant, key=key.id)
+        if isinstance(key, BearerKey):
+            bearer[digest_of(key.dialect, key.sha256)] = _Holder(holder, _seconds(key.expires))
         elif isinstance(key, PairKey) and not no_signer:
-            pairs[key.access_key] = KeyPair(key.secret_key, tenant, key.regions, key.expires)
+            pairs[key.access_key] = KeyPair(key.secret_key, holder, key.regions, key.expires)
     if keys.pairs and no_signer:
         problems.append(no_signer)
     return _KnownKeys(bearer, pairs, "; ".join(problems))

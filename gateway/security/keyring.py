@@ -11,7 +11,11 @@ from typing import Protocol
 
 from gateway.core.model import Tenant
 
-ANYBODY = Tenant("open", "open")
+ANYBODY = Tenant("open", "open", is_operator=True)
+"""Every client of a gateway without tenants, which is open to its own machine only."""
+OPERATOR = Tenant("(operator)", "(operator)", is_operator=True)
+OPERATOR_KEYS = "operator"
+"""Stands for the dialect in the digests of operators' keys."""
 
 
 def is_loopback(host: str) -> bool:
@@ -75,6 +79,8 @@ class Keyring:
     pairs: Mapping[str, KeyPair] = field(default_factory=dict)
     open: bool = False
     store: KeySource | None = None
+    operators: frozenset[bytes] = frozenset()
+    """The digests of operators' keys."""
 
     def holder(self, dialect: str, key: str) -> Tenant | None:
         """The tenant of a dialect's key, if it is valid.
@@ -85,6 +91,10 @@ class Keyring:
         key_digest = digest(dialect, key)
         store_tenant = self.store.holder(key_digest) if self.store else None
         return self.bearer.get(key_digest, store_tenant)
+
+    def is_operator(self, key: str) -> bool:
+        """Whether the key is an operator's."""
+        return digest(OPERATOR_KEYS, key) in self.operators
 
     def pair(self, access_key: str) -> KeyPair | None:
         """The key pair of that access key, which is no secret; expired or not."""

@@ -10,7 +10,8 @@ from typing import Protocol
 
 from gateway.core.errors import GatewayError
 from gateway.core.model import BufferEntry, BufferLane, Entry, Outcome
-from gateway.ledger.accounts import Account, Charges
+from gateway.ledger.accounts import Account, AccountKey, Charges
+from gateway.ledger.budgets import Meters
 
 MOST_CLAIMS = 5
 """A photo fails and becomes a dead letter after so many claims whose holders died."""
@@ -44,7 +45,13 @@ class Settlement:
             return Account()
         if self.outcome.error is not None:
             return Account(photos=1)
-        return Account(photos=1, answered=1, alone_usd=self.alone_usd)
+        return Account(1, 1, alone_usd=self.alone_usd, cached=int(self.outcome.is_cached))
+
+    @property
+    def account_key(self) -> AccountKey:
+        """The account: with the provider that answered last, if one did."""
+        steps = self.outcome.steps
+        return AccountKey.of_entry(self.entry, steps[-1].provider if steps else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,8 @@ class Commit:
     Photos of `settlements` leave with their outcomes. Photos of `requeues` wait again, in their new
     lanes. Photos of `withdrawn_ids` leave without an outcome, for their clients have left; they
     count as not answered. `ended_canvas` is the canvas whose call has ended: its bill is among the
-    charges, or it was not billed. `charges` are added to the ledger.
+    charges, or it was not billed. `charges` are added to the ledger, and `meters` to what budgets
+    were spent; the hold of the id `hold` ends.
 
     A photo that another replica has claimed meanwhile, or that has left, is neither settled nor put
     again; the charges count all the same, for they were paid. A commit that is repeated because no
@@ -67,6 +75,8 @@ class Commit:
     ended_canvas: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     charges: Charges = field(default_factory=dict)
+    meters: Meters = field(default_factory=dict)
+    hold: str = ""
 
 
 class BufferListener(Protocol):

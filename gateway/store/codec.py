@@ -98,6 +98,8 @@ class _Entry(Struct):
     wanted: tuple[str, ...] = ()
     version: int = 0
     plan: str = ""
+    key: str = ""
+    tags: str = ""
 
 
 Record = TypeVar("Record", _Entry, _Outcome)
@@ -155,6 +157,8 @@ def pack_entry(entry: BufferEntry) -> bytes:
             wanted=entry.extras if is_extras else entry.only_labels,
             version=VERSION,
             plan=entry.plan,
+            key=entry.key,
+            tags=entry.tags,
         )
     )
 
@@ -184,6 +188,8 @@ def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
         watched=row.watched,
         extras=row.wanted if is_extras else (),
         only_labels=() if is_extras else row.wanted,
+        key=row.key,
+        tags=row.tags,
     )
 
 

@@ -148,7 +148,7 @@ class Delivery:
 
     `id` is the same for every attempt. `kind` is job.done, job.aborted or photo.settled. For
     photo.settled, `index` is the photo's and `number` its result's. `attempts` counts failed
-    attempts.
+    attempts; where a delivery is `dead` none is left.
     """
 
     id: str
@@ -162,6 +162,12 @@ class Delivery:
     created_at: float
     last_error: str = ""
     number: int = 0
+    dead: bool = False
+
+
+def end_delivery_id(job_id: str) -> str:
+    """The id of the delivery about a job's end."""
+    return f"{job_id}-{END_SUFFIX}"
 
 
 def host_of(url: str) -> str:
@@ -197,4 +203,13 @@ class DeliveryStore(Protocol):
     async def replay(self, delivery_ids: Sequence[str]) -> int:
         """How many dead deliveries are due again, with no attempts: those of the ids, or all if no
         id is given."""
+        ...
+
+
+class DeliveryReader(Protocol):
+    """Reads single deliveries."""
+
+    async def find(self, delivery_ids: Sequence[str]) -> Mapping[str, Delivery]:
+        """Those of the deliveries that are still to be made or dead, by their ids. Raises
+        BufferAway."""
         ...

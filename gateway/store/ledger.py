@@ -1,30 +1,60 @@
-"""The contract of the ledger: one account a tenant."""
+"""The contract of the ledger: accounts by day, and what was paid under each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
-from gateway.ledger.accounts import Account, Charges
+from gateway.ledger.accounts import Account, AccountKey, Charges, LedgerRow, by_tenant
+from gateway.ledger.budgets import Meters
 
-NO_DAY = ""
-"""Stands for the day where a ledger keeps no days."""
+
+class LedgerQuery(NamedTuple):
+    """Which accounts are read: of days between two, both included, where a bound that is empty is
+    none; and of one tenant, or of all."""
+
+    first_day: str = ""
+    last_day: str = ""
+    tenant: str = ""
+
+    def matches(self, row: LedgerRow) -> bool:
+        """Whether the row is among those read."""
+        return (
+            self.first_day <= row.day
+            and (not self.last_day or row.day <= self.last_day)
+            and (not self.tenant or row.key.tenant == self.tenant)
+        )
+
+
+EVERYTHING = LedgerQuery()
+NO_METERS: Meters = {}
 
 
 class Ledger(Protocol):
     """Holds the accounts. A buffer charges it within its commits, in the same atomic step. Every
     method may raise BufferAway."""
 
-    async def charge(self, charges: Charges, *, charge_id: str) -> None:
-        """Adds the charges to the accounts, once per id: a caller that got no reply may repeat
-        the call."""
+    async def charge(self, charges: Charges, *, charge_id: str, meters: Meters = NO_METERS) -> None:
+        """Adds the charges to the accounts of today, and to the meters of budgets, once per id: a
+        caller that got no reply may repeat the call."""
         ...
 
-    async def accounts(self) -> Mapping[str, Account]:
-        """The accounts by tenant."""
+    async def rows(self, query: LedgerQuery = EVERYTHING) -> Sequence[LedgerRow]:
+        """The accounts, in order: latest day first, then by key."""
         ...
 
-    async def accounts_by_day(self) -> Mapping[str, Mapping[str, Account]]:
-        """What was added to the accounts on each day (UTC, such as 2026-11-30), by day and tenant;
-        all of it under NO_DAY where the ledger keeps no days."""
-        ...
+
+async def tenant_accounts(ledger: Ledger) -> Mapping[str, Account]:
+    """Each tenant's sum over all days that the ledger keeps. Raises BufferAway."""
+    return by_tenant(await ledger.rows())
+
+
+def in_order(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
+    """The rows as a ledger returns them: one for each day and key."""
+    sums: dict[tuple[str, AccountKey], Account] = defaultdict(Account)
+    for day, key, account in rows:
+        sums[day, key] += account
+    keys = sorted(sums, key=lambda each: each[1])
+    keys.sort(key=lambda each: each[0], reverse=True)
+    return [LedgerRow(*each, sums[each]) for each in keys]

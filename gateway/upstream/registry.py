@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gateway.core.clock import Clock
 from gateway.core.events import Events
 from gateway.upstream.breaker import CircuitBreaker
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.faults import CircuitOpen
+from gateway.upstream.tiers import RunningTiers
 from providers.base import About, ForwardCall, ForwardReply, Provider
+from providers.detection import Task
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRegistry:
-    """Holds the clients, by provider name."""
+    """Holds the clients, by provider name, and the month's price tiers."""
 
     clients: Mapping[str, UpstreamClient]
     clock: Clock
+    tiers: RunningTiers = field(default_factory=RunningTiers)
 
     @classmethod
     def of(
@@ -50,6 +53,14 @@ class UpstreamRegistry:
     def about(self, name: str) -> About:
         """A provider's description of itself."""
         return self.clients[name].provider.about
+
+    def paid_usd(self, name: str, task: Task, extras: Sequence[str] = ()) -> float:
+        """What the next picture costs that a provider is asked about."""
+        return self.tiers.paid_usd(self.about(name).price_of(task, extras), name, task)
+
+    def alone_usd(self, name: str, task: Task, extras: Sequence[str] = ()) -> float:
+        """What the next photo would cost if the provider were asked about each alone."""
+        return self.tiers.alone_usd(self.about(name).price_of(task, extras), name, task)
 
     def typical_s(self, name: str) -> float:
         """How long an answer of the provider typically takes."""

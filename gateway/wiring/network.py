@@ -1,9 +1,10 @@
-"""The gateway's way out from settings: the egress guard, and the sources that photos are read
-from."""
+"""The gateway's way out from settings: the egress guard, the sources that photos are read from, and
+the sinks that results are written to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from gateway.config.errors import ConfigError
 from gateway.config.sections import FetchSettings
 from gateway.config.settings import Settings
 from gateway.core.locations import WEB, Folder, folder_of
-from gateway.intake.object_stores import open_gs, open_s3
+from gateway.intake.object_stores import open_gs, open_s3, s3_client
 from gateway.intake.sources import SourceReader, Sources, WebSource
+from gateway.jobs.s3_writer import S3Writer
+from gateway.jobs.sinks import Sinks
 from gateway.security.egress import EgressGuard
 from providers.errors import Misconfigured
 
@@ -23,22 +26,24 @@ class Network:
 
     guard: EgressGuard
     sources: Sources
+    sinks: Sinks
 
     async def close(self) -> None:
-        """Closes the readers, then the guard that they use."""
-        try:
-            await self.sources.close()
-        finally:
-            await self.guard.close()
+        """Closes writer and readers, then the guard that they use."""
+        async with AsyncExitStack() as stack:  # unwound from the bottom
+            stack.push_async_callback(self.guard.close)
+            stack.push_async_callback(self.sources.close)
+            stack.push_async_callback(self.sinks.close)
 
 
 def open_network(config: Settings, file: Path) -> Network:
-    """The guard and the sources behind it. Raises ConfigError for a store that cannot be read."""
+    """The guard, the sources behind it, and the sinks. Raises ConfigError for a store without a
+    library or credentials."""
     fetch = config.fetch
     guard = EgressGuard(
         fetch.allow, timeout_s=fetch.timeout_ms / 1000, max_redirects=fetch.max_redirects
     )
-    return Network(guard, _sources(config, file, guard))
+    return Network(guard, _sources(config, file, guard), _sinks(config, file))
 
 
 def _sources(config: Settings, file: Path, guard: EgressGuard) -> Sources:
@@ -55,6 +60,18 @@ def _sources(config: Settings, file: Path, guard: EgressGuard) -> Sources:
         timeout_s=config.fetch.timeout_ms / 1000,
         tenants=config.tenant_count,
     )
+
+
+def _sinks(config: Settings, file: Path) -> Sinks:
+    shared = _folders(config.jobs.sinks)
+    by_tenant = {tenant.name: _folders(tenant.sinks) for tenant in config.tenants}
+    if not shared and not any(by_tenant.values()):
+        return Sinks(None)
+    try:
+        client = s3_client(config.fetch.s3, config.fetch.timeout_ms / 1000)
+    except Misconfigured as error:
+        raise ConfigError(f"{file}: fetch.s3: {error}") from None
+    return Sinks(S3Writer(client), shared, by_tenant)
 
 
 def _folders(urls: Sequence[str]) -> list[Folder]:

@@ -18,10 +18,13 @@ from gateway.core.clock import Clock, steady
 from gateway.core.events import Events, Listener
 from gateway.core.model import Route
 from gateway.dialects.base import Dialect
+from gateway.jobs.media_analysis.service import MediaAnalysis
 from gateway.jobs.service import Jobs
 from gateway.jobs.webhooks.deliverer import Deliverer
 from gateway.observe.log import EventLog
 from gateway.observe.metrics import Metrics
+from gateway.pipeline.ledger_watch import LedgerWatch
+from gateway.pipeline.rate_gate import RateGate
 from gateway.security.keyring import Keyring
 from gateway.store.buffer import Buffer
 from gateway.wiring.model_reloader import ModelReloader
@@ -33,7 +36,10 @@ from gateway.wiring.services import (
     load_translator,
     make_deliverer,
     make_jobs,
+    make_ledger_watch,
+    make_media_analysis,
     make_passthrough,
+    make_rate_gate,
     make_service,
 )
 from gateway.wiring.stores import Stores, check_jobs_file, open_stores
@@ -59,7 +65,10 @@ class Parts:
     passthrough: Passthrough
     calls: CallRegistry
     jobs: Jobs
+    media_analysis: MediaAnalysis
     deliverer: Deliverer
+    rate_gate: RateGate
+    ledger_watch: LedgerWatch
     reloader: ModelReloader
     grpc: GrpcServer | None = None
     tls: Tls | None = None
@@ -75,9 +84,11 @@ class Parts:
             intake,
             service=self.service,
             passthrough=self.passthrough,
+            job_reply=self.media_analysis.reply,
             calls=self.calls,
             keyring=self.keyring,
             events=self.events,
+            rate_gate=self.rate_gate,
         )
 
 
@@ -106,6 +117,17 @@ def build(
     metrics.set_mismatches(routing.routes.values())
     secrets = signing_secrets(config, file)
     service = make_service(routing, pipeline, network=network, translator=translator, events=events)
+    rate_gate = make_rate_gate(config, stores)
+    jobs = make_jobs(
+        config,
+        service,
+        stores,
+        rate_gate=rate_gate,
+        network=network,
+        secrets=secrets,
+        events=events,
+        clock=clock,
+    )
     parts = Parts(
         settings=config,
         clock=clock,
@@ -118,9 +140,11 @@ def build(
         network=network,
         pipeline=pipeline,
         service=service,
-        passthrough=make_passthrough(routing, pipeline),
+        passthrough=make_passthrough(routing, pipeline, clock),
         calls=CallRegistry(stores.replies, events),
-        jobs=make_jobs(
+        jobs=jobs,
+        media_analysis=make_media_analysis(jobs, service, stores, network),
+        deliverer=make_deliverer(
             config,
             service,
             stores,
@@ -129,8 +153,15 @@ def build(
             events=events,
             clock=clock,
         ),
-        deliverer=make_deliverer(
-            config, stores, guard=network.guard, secrets=secrets, events=events, clock=clock
+        rate_gate=rate_gate,
+        ledger_watch=make_ledger_watch(
+            routing,
+            stores,
+            pipeline,
+            guard=network.guard,
+            secrets=secrets,
+            events=events,
+            clock=clock,
         ),
         reloader=ModelReloader(routing, metrics, clock),
     )

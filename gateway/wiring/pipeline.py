@@ -15,8 +15,10 @@ from gateway.grid.renderer import Renderer
 from gateway.intake.sources import Sources
 from gateway.intake.url_fetcher import Fetcher
 from gateway.learning.learner import Learner
+from gateway.ledger.budgets import Budget, Budgets
 from gateway.observe.drift import DriftMonitor
 from gateway.pipeline.assembly import make_scheduler
+from gateway.pipeline.budget_gate import BudgetGate
 from gateway.pipeline.fetch_step import MAX_FETCHES
 from gateway.pipeline.group_size import GroupSizer
 from gateway.pipeline.rules import PipelineRules
@@ -54,6 +56,7 @@ def make_pipeline(
         inspection=stores.inspection,
         ledger=stores.ledger,
         answers=stores.answers,
+        budget_gate=BudgetGate(budgets_of(config), stores.budgets, events, clock),
         renderer=renderer,
         events=events,
         clock=clock,
@@ -71,6 +74,14 @@ def make_pipeline(
     )
     learner = make_learner(routing, stores.learning, scheduler.watch, events=events, clock=clock)
     return Pipeline(renderer, upstream, scheduler, group_sizer, drift_monitor, learner)
+
+
+def budgets_of(config: Settings) -> Budgets:
+    """The budgets of all tenants."""
+    budgets: list[Budget] = []
+    for tenant in config.tenants:
+        budgets += [settings.budget(tenant.name) for settings in tenant.budgets]
+    return Budgets(budgets)
 
 
 def make_renderer(config: Settings) -> Renderer:

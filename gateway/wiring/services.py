@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,18 +13,31 @@ from gateway.api.service import Service
 from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
 from gateway.core.events import Events
+from gateway.core.model import Outcome, Tenant
 from gateway.jobs import response
+from gateway.jobs.media_analysis.export import ResultsExport
+from gateway.jobs.media_analysis.service import MediaAnalysis
 from gateway.jobs.service import Jobs
-from gateway.jobs.webhooks.deliverer import Deliverer, DeliveryPace
+from gateway.jobs.webhooks import signing
+from gateway.jobs.webhooks.deliverer import Attempt, Deliverer, DeliveryPace
+from gateway.jobs.webhooks.sender import WebhookSender
+from gateway.ledger.rates import Rate
+from gateway.pipeline.ledger_watch import BudgetNotice, LedgerWatch
+from gateway.pipeline.rate_gate import RateGate, TenantRates
 from gateway.security.egress import EgressGuard
-from gateway.store.jobs import WebhookTarget
+from gateway.security.egress_errors import FetchFailed, UrlRefused
+from gateway.security.keyring import sha256_of
+from gateway.store.jobs import Delivery, WebhookTarget
 from gateway.vocabulary import translate
 from gateway.vocabulary.translate import Translator
 from gateway.wiring.network import Network
 from gateway.wiring.pipeline import Pipeline, photo_limits
 from gateway.wiring.routes import Routing
 from gateway.wiring.stores import Stores
+from providers.base import Provider
+from providers.detection import Task
 
 SigningSecrets = Callable[[str], Sequence[str]]
 """A tenant's webhook secrets, by its name."""
@@ -64,11 +78,82 @@ def make_service(
     )
 
 
-def make_passthrough(routing: Routing, pipeline: Pipeline) -> Passthrough:
+def make_passthrough(routing: Routing, pipeline: Pipeline, clock: Clock) -> Passthrough:
     """What hands calls on to vendors whole."""
     prices = {name: provider.about.price for name, provider in routing.providers.items()}
     routes = tuple(routing.routes.values())
-    return Passthrough(routes, pipeline.upstream.forward, prices, pipeline.scheduler.charge)
+    scheduler = pipeline.scheduler
+    return Passthrough(
+        routes,
+        pipeline.upstream.forward,
+        prices,
+        scheduler.budget_gate.hold_call,
+        scheduler.charge,
+        clock,
+    )
+
+
+def make_rate_gate(config: Settings, stores: Stores) -> RateGate:
+    """What keeps tenants within their rates."""
+    rates: dict[str, TenantRates] = {}
+    for tenant in config.tenants:
+        limits = tenant.limits
+        tenant_rates = TenantRates(
+            _rate(limits.requests_per_s, limits.burst_s),
+            _rate(limits.photos_per_s, limits.burst_s),
+            _rate(limits.key_requests_per_s, limits.burst_s),
+            _rate(limits.key_photos_per_s, limits.burst_s),
+        )
+        if tenant_rates != TenantRates():
+            rates[tenant.name] = tenant_rates
+    return RateGate(rates, stores.rates)
+
+
+def _rate(per_s: float | None, burst_s: float) -> Rate | None:
+    return None if per_s is None else Rate(per_s, max(per_s * burst_s, 1.0))
+
+
+def make_ledger_watch(
+    routing: Routing,
+    stores: Stores,
+    pipeline: Pipeline,
+    *,
+    guard: EgressGuard,
+    secrets: SigningSecrets,
+    events: Events,
+    clock: Clock,
+) -> LedgerWatch:
+    """What watches the ledger, not yet running."""
+    gate = pipeline.scheduler.budget_gate
+    urls = {tenant.name: tenant.webhook.url for tenant in routing.settings.tenants}
+
+    async def send(notice: BudgetNotice) -> bool:
+        url, keys = urls.get(notice.budget.tenant, ""), secrets(notice.budget.tenant)
+        if not url or not keys:
+            return True  # the log is told
+        message_id = f"budget_{sha256_of(notice.id)[:32]}"
+        headers = signing.headers(keys, message_id, int(time.time()), notice.body)
+        try:
+            return 200 <= await guard.post(url, notice.body, headers) < 300
+        except (UrlRefused, FetchFailed) as error:
+            raise GatewayError(f"{url}: {error}") from None
+
+    return LedgerWatch(
+        gate.budgets,
+        stores.budgets,
+        stores.ledger,
+        pipeline.upstream.tiers,
+        gate.over,
+        send,
+        events,
+        clock,
+        has_tiers=any(_has_tiers(provider) for provider in routing.providers.values()),
+    )
+
+
+def _has_tiers(provider: Provider) -> bool:
+    about = provider.about
+    return any(about.price_of(task).tiers for task in about.tasks)
 
 
 def make_jobs(
@@ -76,6 +161,7 @@ def make_jobs(
     service: Service,
     stores: Stores,
     *,
+    rate_gate: RateGate,
     network: Network,
     secrets: SigningSecrets,
     events: Events,
@@ -87,6 +173,11 @@ def make_jobs(
         for tenant in config.tenants
         if tenant.webhook.url
     }
+
+    async def check_limits(tenant: Tenant, photos: int) -> None:
+        service.scheduler.budget_gate.check(tenant)
+        await rate_gate.check(tenant, photos)
+
     return Jobs(
         store=stores.jobs,
         way=service.way,
@@ -98,28 +189,43 @@ def make_jobs(
         clock=clock,
         webhooks=webhooks,
         has_secret=secrets,
+        check_limits=check_limits,
     )
+
+
+def make_media_analysis(
+    jobs: Jobs, service: Service, stores: Stores, network: Network
+) -> MediaAnalysis:
+    """What answers Rekognition's calls about jobs."""
+    return MediaAnalysis(
+        jobs, stores.delivery_reader, network.sources.fetch, network.sinks, _in_rekognition(service)
+    )
+
+
+def _in_rekognition(service: Service) -> Callable[[Outcome], Outcome]:
+    """A function that returns an outcome of moderation in Rekognition's words."""
+    return partial(service.translated, task=Task.MODERATION, dialect="rekognition")
 
 
 def make_deliverer(
     config: Settings,
+    service: Service,
     stores: Stores,
     *,
-    guard: EgressGuard,
+    network: Network,
     secrets: SigningSecrets,
     events: Events,
     clock: Clock,
 ) -> Deliverer:
-    """What delivers webhooks, not yet running."""
+    """What delivers webhooks and writes results, not yet running."""
     pace = DeliveryPace(
         attempt_s=config.fetch.timeout_ms / 1000, concurrency=config.webhooks.concurrency
     )
-    return Deliverer(
-        stores.deliveries,
-        guard.post,
-        partial(response.body, stores.jobs),
-        secrets,
-        events=events,
-        pace=pace,
-        clock=clock,
-    )
+    webhooks = WebhookSender(network.guard.post, partial(response.body, stores.jobs), secrets)
+    exports = ResultsExport(stores.jobs, network.sinks, _in_rekognition(service))
+
+    async def send(delivery: Delivery) -> Attempt:
+        is_export = delivery.url.startswith("s3://")
+        return await (exports.send(delivery) if is_export else webhooks.send(delivery))
+
+    return Deliverer(stores.deliveries, send, events=events, pace=pace, clock=clock)

@@ -11,14 +11,17 @@ from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import Steady
 from gateway.store.answers import Answers
+from gateway.store.budgets import BudgetStore
 from gateway.store.buffer import Buffer, Capacity
 from gateway.store.inspection import Inspection
-from gateway.store.jobs import DeliveryStore, JobFeed, JobStore
+from gateway.store.jobs import DeliveryReader, DeliveryStore, JobFeed, JobStore
 from gateway.store.learning import LearningStore
 from gateway.store.ledger import Ledger
 from gateway.store.memory.answers import MemoryAnswers
 from gateway.store.memory.buffer import MemoryBuffer
+from gateway.store.memory.rates import MemoryRates
 from gateway.store.memory.replies import MemoryReplies
+from gateway.store.rates import RateStore
 from gateway.store.replies import Replies
 from gateway.store.sqlite.check import fault_of
 from gateway.store.sqlite.jobs import SqliteJobStore
@@ -38,9 +41,12 @@ class Stores:
     buffer: Buffer
     inspection: Inspection
     ledger: Ledger
+    budgets: BudgetStore
+    rates: RateStore
     jobs: JobStore
     job_feed: JobFeed
     deliveries: DeliveryStore
+    delivery_reader: DeliveryReader
     replies: Replies
     answers: Answers
     learning: LearningStore
@@ -87,14 +93,18 @@ def _local_stores(config: Settings, file: Path, clock: Steady, *, keeps_ledger: 
         journal=journal,
         tenants=config.tenant_count,
         caps=_tenant_caps(config),
+        clock=clock,
     )
     return Stores(
         buffer=buffer,
         inspection=buffer,
         ledger=buffer.ledger,
+        budgets=buffer.budgets,
+        rates=MemoryRates(clock),
         jobs=job_store,
         job_feed=job_store,
         deliveries=job_store.deliveries,
+        delivery_reader=job_store.deliveries,
         replies=_memory_replies(config, clock),
         answers=MemoryAnswers(clock=clock, max_bytes=config.limits.max_cache_bytes),
         learning=job_store.learning,
@@ -110,6 +120,7 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         from gateway.store.redis.connection import Commands, connect
         from gateway.store.redis.jobs import RedisJobStore
         from gateway.store.redis.learning import RedisLearningStore
+        from gateway.store.redis.rates import RedisRates
         from gateway.store.redis.replies import RedisReplies
     except ImportError:
         raise ConfigError(
@@ -135,9 +146,12 @@ def _redis_stores(config: Settings, file: Path, clock: Steady) -> Stores:
         buffer=buffer,
         inspection=buffer,
         ledger=buffer.ledger,
+        budgets=buffer.budgets,
+        rates=RedisRates(buffer.replica),
         jobs=job_store,
         job_feed=job_store,
         deliveries=job_store.deliveries,
+        delivery_reader=job_store.deliveries,
         replies=TieredReplies(_memory_replies(config, clock), shared, clock=clock),
         answers=RedisAnswers(commands, max_bytes=config.limits.max_cache_bytes),
         learning=RedisLearningStore(commands),
@@ -156,14 +170,14 @@ def _tenant_caps(config: Settings) -> dict[str, Capacity]:
     """The rooms of the tenants that have limits of their own."""
     caps: dict[str, Capacity] = {}
     for tenant in config.tenants:
-        limits = tenant.limits.model_dump(exclude_none=True)
-        if limits:
-            room = _client_room(config)
-            caps[tenant.name] = Capacity(
-                limits.get("max_photos", room.photos),
-                limits.get("max_bytes", room.bytes),
-                limits.get("max_pixels", room.pixels),
-            )
+        limits, room = tenant.limits, _client_room(config)
+        cap = Capacity(
+            limits.max_photos or room.photos,
+            limits.max_bytes or room.bytes,
+            limits.max_pixels or room.pixels,
+        )
+        if cap != room:
+            caps[tenant.name] = cap
     return caps
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from gateway.core.model import Tenant
 from gateway.jobs.webhooks.signing import parse_secret
 from gateway.security.key_file import StoreError
 from gateway.security.key_watch import KeyWatch
-from gateway.security.keyring import KeyPair, Keyring, digest_of
+from gateway.security.keyring import OPERATOR_KEYS, KeyPair, Keyring, digest_of
 from providers.extras import install_hint
 
 
@@ -59,18 +60,20 @@ def make_keyring(config: Settings, file: Path, clock: Clock) -> Keyring:
     }
     for tenant in config.tenants:
         for key in tenant.keys:
+            holder = replace(tenants[tenant.name], key=key.label)
             if isinstance(key, RekognitionKey):
                 secret = key.secret_key.get_secret_value()
-                pairs[key.access_key] = KeyPair(secret, tenants[tenant.name], key.regions)
+                pairs[key.access_key] = KeyPair(secret, holder, key.regions)
             else:
-                bearer[digest_of(key.dialect, key.digest)] = tenants[tenant.name]
+                bearer[digest_of(key.dialect, key.digest)] = holder
     no_signer = ""
     if find_spec("botocore") is None:
         no_signer = f"keys of dialect rekognition need botocore; {install_hint('rekognition')}"
     if pairs and no_signer:
         raise ConfigError(f"{file}: tenants: {no_signer}")
     key_watch = _key_watch(config, file, tenants, clock=clock, no_signer=no_signer)
-    return Keyring(bearer, pairs, open=not config.tenants, store=key_watch)
+    operators = frozenset(digest_of(OPERATOR_KEYS, key.digest) for key in config.operator_keys)
+    return Keyring(bearer, pairs, not config.tenants, key_watch, operators)
 
 
 def _key_watch(

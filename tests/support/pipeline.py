@@ -13,7 +13,9 @@ from gateway.core.events import CanvasAnswered, Events
 from gateway.core.model import Outcome, Photo, Route, Tenant, Way
 from gateway.grid.renderer import Renderer
 from gateway.ledger.accounts import total
+from gateway.ledger.budgets import Budget, Budgets
 from gateway.pipeline.assembly import make_scheduler
+from gateway.pipeline.budget_gate import BudgetGate
 from gateway.pipeline.fetch_step import Fetch, no_fetch
 from gateway.pipeline.group_size import GroupSizer, coarsest_stage
 from gateway.pipeline.rules import PipelineRules
@@ -22,6 +24,7 @@ from gateway.store.answers import Answers
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
 from gateway.store.journal import JournalRecord
+from gateway.store.ledger import tenant_accounts
 from gateway.store.memory.answers import MemoryAnswers
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.memory.ledger import MemoryLedger
@@ -155,7 +158,7 @@ class PipelineHarness:
         raise AssertionError(f"no canvas has a photo of {tenant}")
 
     async def billed_images(self) -> float:
-        return total(await self.buffer.ledger.accounts()).billed
+        return total(await tenant_accounts(self.buffer.ledger)).billed
 
 
 @asynccontextmanager
@@ -167,6 +170,7 @@ async def run_pipeline(
     threads: int = 2,
     fetch: Fetch = no_fetch,
     sized_groups: bool = False,
+    budgets: Sequence[Budget] = (),
     **rules: Any,
 ) -> AsyncIterator[PipelineHarness]:
     """A pipeline that runs as long as the block lasts. One provider alone is that of the first
@@ -175,7 +179,7 @@ async def run_pipeline(
     by_name = {route.name: route for route in routes}
     if buffer is None:
         room = Capacity(20_000)
-        buffer = MemoryBuffer(room, room, journal=job_outcomes)
+        buffer = MemoryBuffer(room, room, journal=job_outcomes, clock=clock)
     listeners = Events([events])
     group_sizer = GroupSizer(by_name, listeners)
     listeners.listeners.append(group_sizer)
@@ -190,6 +194,7 @@ async def run_pipeline(
         inspection=buffer,
         ledger=buffer.ledger,
         answers=answers or MemoryAnswers(clock=clock, max_bytes=1 << 20),
+        budget_gate=BudgetGate(Budgets(budgets), buffer.budgets, listeners, clock),
         renderer=renderer,
         events=listeners,
         clock=clock,

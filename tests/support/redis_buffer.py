@@ -18,7 +18,9 @@ from gateway.core.model import (
     Size,
 )
 from gateway.grid.renderer import Renderer
+from gateway.ledger.budgets import Budgets
 from gateway.pipeline.assembly import Steps
+from gateway.pipeline.budget_gate import BudgetGate
 from gateway.pipeline.cascade_step import CascadeStep
 from gateway.pipeline.wait_forecast import WaitForecast
 from gateway.store.buffer import Capacity
@@ -72,6 +74,7 @@ def steps_at(buffer: RedisBuffer, provider: ScriptedProvider, route: Route) -> S
         upstream,
         buffer,
         forecast=WaitForecast(upstream, buffer, clock),
+        budget_gate=BudgetGate(Budgets(), buffer.budgets, events, clock),
         renderer=Renderer(1),
         events=events,
         clock=clock,

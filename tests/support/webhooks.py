@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import random
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from gateway.jobs.webhooks.deliverer import (
     Deliverer,
     DeliveryPace,
 )
+from gateway.jobs.webhooks.sender import WebhookSender
 from gateway.security.egress import EgressGuard
 from gateway.store.jobs import Delivery
 from tests.support.waiting import wait_until
@@ -141,6 +143,7 @@ async def run_deliverer(
     *deliveries: Delivery,
     body: Callable[[Delivery], Awaitable[bytes | None]] = body_of,
     secrets: Callable[[str], Sequence[str]] = lambda tenant: [SECRET],
+    wall_clock: Callable[[], float] = time.time,
     pace: DeliveryPace = QUICK,
     store: DeliveryMemory | None = None,
     **parts: Any,
@@ -150,7 +153,8 @@ async def run_deliverer(
     store.waiting.update({each.id: each for each in deliveries})
     attempts_made: list[WebhookAttempted] = []
     parts = {"events": Events([attempts_made.append]), "rng": random.Random(1), **parts}
-    deliverer = Deliverer(store, post, body, secrets, pace=pace, clock=lambda: bench.now, **parts)
+    send = WebhookSender(post, body, secrets, wall_clock).send
+    deliverer = Deliverer(store, send, pace=pace, clock=lambda: bench.now, **parts)
     bench = DelivererBench(deliverer, store, attempts_made)
     task = asyncio.create_task(deliverer.run())
     try:

@@ -8,7 +8,7 @@ and tells no other host who reads it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,13 @@ PATHS = (
 
 @dataclass
 class Documentation:
-    """The endpoints of the documentation. `describe_operations` adds those of operators.
+    """The endpoints of the documentation. `describers` add what the native API has beside
+    questions about photos.
 
     Holds the FastAPI app that makes it, once it was asked for.
     """
 
-    describe_operations: Callable[[FastAPI], None]
+    describers: Sequence[Callable[[FastAPI], None]]
     api: FastAPI | None = None
 
     def add_to(self, app: Starlette) -> None:
@@ -57,6 +58,7 @@ class Documentation:
         api: FastAPI = FastAPIOffline(
             title="ImGrid gateway", version="1", redoc_url=None, static_url=STATIC
         )
-        self.describe_operations(api)
+        for add in self.describers:
+            add(api)
         describe(api)
         return api

@@ -1,4 +1,4 @@
-"""Endpoints for operators: /healthz, /readyz, /metrics; and for clients: /v1/usage."""
+"""Endpoints for operators: /healthz, /readyz, /metrics."""
 
 from __future__ import annotations
 
@@ -15,18 +15,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from gateway.api.authenticate import head_of, tenant_of
-from gateway.api.resources.tenant_endpoint import HttpHandler, tenant_endpoint
+from gateway.api.resources.tenant_endpoint import HttpHandler
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
-from gateway.core.model import Tenant
 from gateway.core.outage_log import OutageLog
 from gateway.dialects.native.dialect import DIALECT
-from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
-from gateway.ledger.accounts import Account
+from gateway.dialects.openapi_parts import response_of
 from gateway.observe.metrics import Metrics
 from gateway.security.keyring import Keyring
 from gateway.store.inspection import Inspection
-from gateway.store.ledger import Ledger
 from providers.base import Provider
 
 if TYPE_CHECKING:
@@ -50,25 +47,6 @@ _READY = {
 READINESS: dict[int | str, dict[str, Any]] = {
     200: response_of(_READY, "Yes"),
     503: response_of(_READY, "No"),
-}
-_FIGURES = (
-    "photos",
-    "answered",
-    "billed_images",
-    "maybe_billed_images",
-    "saved",
-    "paid_usd",
-    "alone_usd",
-)
-_USAGE = {
-    "type": "object",
-    "properties": {name: {"type": "number"} for name in _FIGURES},
-    "required": list(_FIGURES),
-}
-USAGE: dict[int | str, dict[str, Any]] = {
-    200: response_of(_USAGE),
-    # the native dialect's type, which is in every document
-    **error_responses({"$ref": "#/components/schemas/Failure"}),
 }
 
 
@@ -139,7 +117,6 @@ class Operations:
 
     readiness: ReadinessProbe
     inspection: Inspection
-    ledger: Ledger
     metrics: Metrics
     keyring: Keyring
     clock: Clock
@@ -153,18 +130,12 @@ class Operations:
     def add_health_to(self, app: Starlette) -> None:
         """Adds the endpoints of a public port whose operators have an address of their own."""
         self._add(app, "/healthz", _healthz)
-        self._add(app, "/v1/usage", tenant_endpoint(self._usage, self.keyring))
-
-    def add_private_to(self, app: Starlette) -> None:
-        """Adds the endpoints of the operators' own address."""
-        self._add(app, "/healthz", _healthz)
-        self._add(app, "/readyz", self._readyz)
-        self._add(app, "/metrics", self._metrics)
 
     def add_to(self, app: Starlette) -> None:
         """Adds the endpoints."""
-        self.add_private_to(app)
-        self._add(app, "/v1/usage", tenant_endpoint(self._usage, self.keyring))
+        self._add(app, "/healthz", _healthz)
+        self._add(app, "/readyz", self._readyz)
+        self._add(app, "/metrics", self._metrics)
 
     def _add(self, app: Starlette, path: str, handler: HttpHandler) -> None:
         route = Route(path, handler, include_in_schema=False)
@@ -195,14 +166,6 @@ class Operations:
             operation_id="metrics",
             response_class=PlainTextResponse,
         )(self._metrics)
-        api.get(
-            "/v1/usage",
-            tags=["native"],
-            summary="What was answered, paid and saved for you",
-            openapi_extra={"security": SECURED},
-            responses=USAGE,
-            operation_id="usage",
-        )(tenant_endpoint(self._usage, self.keyring))
 
     async def _readyz(self, request: Request) -> JSONResponse:
         ready, problems = await self.readiness.probe()
@@ -251,23 +214,6 @@ class Operations:
         oldest_s = max((now - lane.oldest_at for lane in lanes.values()), default=0.0)
         instruments.oldest_wait_seconds.set(oldest_s)
 
-    async def _usage(self, _: Request, tenant: Tenant) -> Response:
-        accounts = await self.ledger.accounts()
-        return JSONResponse(_usage_out(accounts.get(tenant.name, Account())))
-
 
 async def _healthz(_: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
-
-
-def _usage_out(account: Account) -> dict[str, Any]:
-    figures = (
-        account.photos,
-        account.answered,
-        account.billed,
-        account.unknown,
-        account.saved,
-        account.paid_usd,
-        account.alone_usd,
-    )
-    return {name: round(figure, 6) for name, figure in zip(_FIGURES, figures, strict=True)}

@@ -23,7 +23,8 @@ from gateway.dialects.json_messages import json_reply
 from gateway.dialects.native.parse import read_options
 from gateway.dialects.query import values_of
 from gateway.jobs.ids import ID_CHARS
-from gateway.jobs.response import PATH, job_out, job_page, jobs_page
+from gateway.jobs.listing import latest_jobs
+from gateway.jobs.response import PATH, JobOut, JobsPage, job_out, job_page
 from gateway.jobs.service import NAME, Jobs
 from gateway.security.keyring import Keyring
 from gateway.store.jobs import Job
@@ -97,8 +98,12 @@ class JobsApi:
         query = _query(request, JobsQuery)
         if query.after and (not query.after.startswith("job_") or len(query.after) != ID_CHARS):
             raise BadRequest("after must be the `next` of another page.")
-        page = await self.jobs.store.page(tenant.name, after=query.after, limit=query.limit)
-        return _json(jobs_page(page))
+        rows: list[JobOut] = []
+        async for job in latest_jobs(self.jobs.store, tenant.name, query.after):
+            if len(rows) == query.limit:
+                return _json(JobsPage(rows, rows[-1].id))
+            rows.append(job_out(job))
+        return _json(JobsPage(rows, ""))
 
     async def _read(self, request: Request, tenant: Tenant) -> Response:
         query = _query(request, ResultsQuery)

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.api.authenticate import head_of, tenant_of
+from gateway.api.authenticate import head_of, operator_of, tenant_of
 from gateway.api.connection_register import identify
 from gateway.api.intake import ClientLeft
 from gateway.api.request_record import record_of
@@ -17,6 +18,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.exchange import Reply
 from gateway.core.model import Tenant
 from gateway.dialects.base import Dialect
+from gateway.dialects.headers import tags_of
 from gateway.dialects.native.dialect import DIALECT as NATIVE
 from gateway.security.keyring import Keyring
 
@@ -32,8 +34,10 @@ def tenant_endpoint(
     on_refusal: Callable[[GatewayError], None] = lambda error: None,
     *,
     dialect: Dialect = NATIVE,
+    operators: bool = False,
 ) -> HttpHandler:
-    """An HTTP handler that authenticates each request and hands it to `handler` with its tenant.
+    """An HTTP handler that authenticates each request and hands it to `handler` with its tenant, or
+    where it serves `operators` too, with one of them.
 
     Keys and errors have the dialect's form; `on_refusal` is called with each GatewayError.
     """
@@ -42,7 +46,10 @@ def tenant_endpoint(
         record = record_of(request)
         record.dialect = dialect.name
         try:
-            tenant = tenant_of(head_of(request), dialect, keyring)
+            head = head_of(request)
+            operator = operator_of(head, keyring) if operators else None
+            tenant = operator or tenant_of(head, dialect, keyring)
+            tenant = replace(tenant, tags=tags_of(head))
             record.tenant = tenant.name
             identify(request)
             return await handler(request, tenant)

@@ -12,6 +12,7 @@ from gateway.core.errors import (
     BadFormat,
     BadRequest,
     BilledUnknown,
+    BudgetExhausted,
     Busy,
     DeadLetter,
     DeadlineExceeded,
@@ -68,6 +69,8 @@ ERRORS: ErrorTable[AzureError] = [
     (BadArgument, AzureError(400, INVALID, "BadArgument")),
     (BadRequest, AzureError(400, INVALID)),
     (Unauthenticated, AzureError(401, "401", text=DENIED)),
+    # as of an account whose free calls are used up: unlike 429, SDKs do not repeat it
+    (BudgetExhausted, AzureError(403, "403", text="Out of call volume quota.")),
     (Busy, AzureError(429, "429")),
     (Stopping, AzureError(503, "ServiceUnavailable")),
     # these may have been billed or took all the time there was: no SDK repeats a request after 502

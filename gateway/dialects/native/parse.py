@@ -21,6 +21,8 @@ from gateway.dialects.query import values_of
 from providers.detection import Task
 
 KEY_HEADER = "idempotency-key"
+LISTS = frozenset({"labels", "by"})
+"""Options that are lists."""
 
 T = TypeVar("T", bound=Struct)
 PhotoContent = bytes | Source
@@ -139,7 +141,7 @@ def read_json(body: bytes, form: type[T]) -> T:
 def read_options(fields: Mapping[str, list[str]], form: type[T]) -> T:
     """Options from form fields or a query. Raises BadRequest.
 
-    Of several values of one option the last counts; `labels` may be several, or one with commas.
+    Of several values of one option the last counts; a list may be several, or one with commas.
     """
     options: dict[str, Any] = {name: values[-1] for name, values in fields.items()}
     for name, value in options.items():
@@ -147,9 +149,9 @@ def read_options(fields: Mapping[str, list[str]], form: type[T]) -> T:
             raise BadRequest(
                 f"An option is not what is expected here: {name} is null; leave it out."
             )
-    if "labels" in options:
-        labels = ",".join(fields["labels"]).split(",")
-        options["labels"] = [label for label in labels if label]
+    for name in LISTS & options.keys():
+        values = ",".join(fields[name]).split(",")
+        options[name] = [value for value in values if value]
     try:
         return msgspec.convert(options, form, strict=False)
     except msgspec.ValidationError as error:

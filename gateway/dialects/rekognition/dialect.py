@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/rekognition/latest/APIReference/Welcome.html
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
@@ -14,11 +14,16 @@ from typing import Any
 from gateway.core.errors import GatewayError, NotServed
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
-from gateway.core.question import Forward, ItemAnswer, Question
+from gateway.core.question import Forward, ItemAnswer, JobCall, Question
 from gateway.dialects.call_ids import digests_of_call_ids
 from gateway.dialects.headers import QUALITY_HEADER
 from gateway.dialects.json_messages import json_reply
 from gateway.dialects.rekognition.errors import rekognition_error
+from gateway.dialects.rekognition.media_analysis import (
+    JOB_OPERATIONS,
+    StartMediaAnalysisJob,
+    read_input,
+)
 from gateway.dialects.rekognition.request import LIMITS, OPERATIONS, read
 from gateway.dialects.rekognition.response import output_of
 from gateway.security import sigv4
@@ -38,8 +43,8 @@ another deadline each time.
 
 
 class RekognitionDialect:
-    """The operations on one photo that store nothing. Others are forwarded where the operator
-    allows it."""
+    """The operations on one photo that store nothing, and those about jobs of photos in S3. Others
+    are forwarded where the operator allows it."""
 
     name = "rekognition"
     vendor = "rekognition"
@@ -47,7 +52,7 @@ class RekognitionDialect:
     limits = LIMITS
     openapi = {
         "tags": ["rekognition"],
-        "summary": f"Amazon Rekognition: {', '.join(OPERATIONS)}",
+        "summary": f"Amazon Rekognition: {', '.join((*OPERATIONS, *JOB_OPERATIONS))}",
         "description": "Point an AWS SDK's endpoint_url here. The operation is named by the header "
         "X-Amz-Target.",
         "requestBody": {"content": {CONTENT_TYPE: {"schema": {"type": "object"}}}},
@@ -65,14 +70,17 @@ class RekognitionDialect:
         signature = sigv4.signature_of(incoming)
         return digests_of_call_ids(incoming, invocation_id, signature, headers=QUESTION_HEADERS)
 
-    def parse(self, incoming: Incoming) -> Question | Forward:
+    def parse(self, incoming: Incoming) -> Question | Forward | JobCall:
         target = incoming.headers.get("x-amz-target", "")
         operation = target.removeprefix(TARGET_PREFIX)
         if not target.startswith(TARGET_PREFIX) or not OPERATION_NAME.fullmatch(operation):
             raise NotServed(
                 f"{target or 'A request without X-Amz-Target'} is not served here; "
-                f"{', '.join(sorted(OPERATIONS))} are."
+                f"{', '.join(sorted((*OPERATIONS, *JOB_OPERATIONS)))} are."
             )
+        if operation in JOB_OPERATIONS:
+            job_input = read_input(operation, incoming.body or b"")
+            return JobCall(job_input, reads=not isinstance(job_input, StartMediaAnalysisJob))
         return read(operation, incoming.body or b"")
 
     def render(self, question: Question, answers: Sequence[ItemAnswer]) -> Reply:
@@ -80,7 +88,7 @@ class RekognitionDialect:
         if answer.error is not None:
             raise answer.error
         detections = {task: outcome.detections for task, outcome in answer.outcomes.items()}
-        return _reply(200, output_of(question.options, detections))
+        return reply_of(output_of(question.options, detections))
 
     def render_error(self, error: GatewayError) -> Reply:
         status, error_type = rekognition_error(error)
@@ -88,11 +96,12 @@ class RekognitionDialect:
         if error.retry_after_s is not None:
             headers["x-amz-retry-after"] = str(ceil(1000 * error.retry_after_s))
         body = {"__type": error_type, "Code": error_type, "Message": str(error)}
-        return _reply(status, body, headers)
+        return json_reply(status, body, headers, content_type=CONTENT_TYPE)
 
 
-def _reply(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    return json_reply(status, body, headers, content_type=CONTENT_TYPE)
+def reply_of(output: Any) -> Reply:
+    """The reply with an operation's output."""
+    return json_reply(200, output, content_type=CONTENT_TYPE)
 
 
 DIALECT = RekognitionDialect()

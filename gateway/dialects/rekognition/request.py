@@ -51,7 +51,7 @@ MAX_NAMES = 100
 """For lists that Rekognition documents no limit for: each name is compared with each detection."""
 
 
-class S3Object(Struct, rename="pascal", frozen=True):
+class S3Object(Struct, rename="pascal", frozen=True, omit_defaults=True):
     bucket: Annotated[str, Meta(min_length=3, max_length=255, pattern=r"^[0-9A-Za-z.\-_]+$")]
     name: Annotated[str, Meta(min_length=1, max_length=1024)]
     version: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None

@@ -20,6 +20,9 @@ from providers.detection import CONTENT_TYPE, Detection, Task
 Detections = Mapping[Task, Sequence[Detection]]
 Output = dict[str, Any]
 
+MODERATION_MODEL_VERSION = "7.0"
+"""Where the provider names none."""
+
 
 def output_of(call: request.OperationInput, detections: Detections) -> Output:
     """The output of a call, from the detections of each of its tasks."""
@@ -57,10 +60,14 @@ def _text_detection(detection: Detection, number: int) -> Output:
 def _detect_moderation_labels_output(
     call: request.DetectModerationLabels, detections: Detections
 ) -> Output:
+    return moderation_output(detections[Task.MODERATION], call.min_confidence)
+
+
+def moderation_output(findings: Sequence[Detection], min_confidence: float) -> Output:
     """The labels, parents among them; none for a clean photo. Content types are those of a photo
-    that was asked about alone: a photo that was cleared in a group has none."""
-    findings = detections[Task.MODERATION]
-    labels = [label for label in findings if _is_label(label, call.min_confidence)]
+    that was asked about alone: a photo that was cleared in a group has none. `min_confidence` is in
+    percent."""
+    labels = [label for label in findings if _is_label(label, min_confidence)]
     versions = [each.details["version"] for each in findings if each.details.get("version")]
     content_types = [
         {"Confidence": content.details["confidence"], "Name": content.label}
@@ -69,7 +76,7 @@ def _detect_moderation_labels_output(
     ]
     return {
         "ModerationLabels": [_moderation_label(label) for label in labels],
-        "ModerationModelVersion": versions[0] if versions else "7.0",
+        "ModerationModelVersion": versions[0] if versions else MODERATION_MODEL_VERSION,
         "ContentTypes": content_types,
     }
 

@@ -1,4 +1,4 @@
-"""The deliverer: sends webhooks at least once, each under one id, and retries for hours.
+"""The deliverer: makes deliveries at least once, each under one id, and retries for hours.
 
 A slow receiver does not delay the deliveries of other receivers.
 """
@@ -8,37 +8,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.core.clock import Clock, steady
 from gateway.core.errors import GatewayError
 from gateway.core.events import DeliveryResult, Events, WebhookAttempted
 from gateway.core.outage_log import OutageLog
-from gateway.jobs.webhooks import signing
-from gateway.security.egress_errors import FetchFailed, UrlRefused
 from gateway.store.jobs import PER_HOST, Delivery, DeliveryStore, host_of
 
 log = logging.getLogger("imgrid")
 
-CLAIMS = "claiming deliveries of webhooks"
+CLAIMS = "claiming deliveries of webhooks and results"
 PAUSES_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 """Pauses between attempts; after the last attempt a delivery is dead. The example schedule of the
 Standard Webhooks specification."""
 JITTER = 0.1
 """The largest share by which a pause is lengthened, so that deliveries that failed together are not
 retried together."""
-GONE = 410
 
-Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
-"""Sends a body with headers to a URL and returns the status. Raises UrlRefused or FetchFailed."""
-Body = Callable[[Delivery], Awaitable[bytes | None]]
-"""A delivery's body; None where its job has been forgotten."""
-Secrets = Callable[[str], Sequence[str]]
-"""A tenant's secrets by its name, the current one first."""
+
+class Attempt(NamedTuple):
+    """The result of an attempt, and the error of one that failed."""
+
+    result: DeliveryResult
+    error: str = ""
+
+
+Send = Callable[[Delivery], Awaitable[Attempt]]
+"""Makes one attempt. Raises GatewayError where the store cannot be read: then none was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +89,6 @@ def retry_at(attempts: int, now: float, rng: random.Random) -> float | None:
     return now + PAUSES_S[attempts] * (1 + rng.uniform(0, JITTER))
 
 
-def result_of(status: int) -> tuple[DeliveryResult, str]:
-    """What a receiver's HTTP status means, and the error to record. A redirect is a failure: the
-    client must name the final URL itself."""
-    if 200 <= status < 300:
-        return DeliveryResult.DELIVERED, ""
-    result = DeliveryResult.DEAD if status == GONE else DeliveryResult.RETRY
-    return result, f"The receiver answered with status {status}."
-
-
 class Deliverer:
     """Claims deliveries that are due and sends each in a task of its own.
 
@@ -107,26 +99,19 @@ class Deliverer:
     def __init__(
         self,
         store: DeliveryStore,
-        post: Post,
-        body: Body,
-        secrets: Secrets,
+        send: Send,
         *,
         events: Events,
         pace: DeliveryPace | None = None,
         clock: Clock | None = None,
-        wall_clock: Clock = time.time,
         rng: random.Random | None = None,
     ) -> None:
-        """`clock` is the store's clock; `wall_clock` is the one that receivers compare with their
-        own."""
+        """`clock` is the store's clock."""
         self._store = store
-        self._post = post
-        self._body = body
-        self._secrets = secrets
+        self._send = send
         self._events = events
         self._pace = pace or DeliveryPace()
         self._clock = clock or steady()
-        self._wall_clock = wall_clock
         self._rng = rng or random.Random()
         self._outages = OutageLog(self._clock)
         self._woken = asyncio.Event()
@@ -184,7 +169,7 @@ class Deliverer:
                 if self._clock() <= latest:
                     await self._attempt(delivery)
         except Exception as error:
-            _log_error(f"webhook {delivery.id} is left until its lease ends", error)
+            _log_error(f"delivery {delivery.id} is left until its lease ends", error)
         finally:
             host.claimed -= 1
             if not host.claimed:
@@ -193,7 +178,7 @@ class Deliverer:
                 self.wake()  # earlier, more deliveries of a slow host would only pile up
 
     async def _attempt(self, delivery: Delivery) -> None:
-        """Sends the delivery once and records the result."""
+        """Makes the delivery once and records the result."""
         started_at = self._clock()
         result, error = await self._send_within_limit(delivery)
         now = self._clock()
@@ -207,35 +192,20 @@ class Deliverer:
             await self._store.add_failure(delivery.id, error, next_at)
         self._events.tell(WebhookAttempted(delivery.id, result, now - started_at, error, next_at))
 
-    async def _send_within_limit(self, delivery: Delivery) -> tuple[DeliveryResult, str]:
-        """The result of one attempt, and the error of one that failed.
-
-        Raises GatewayError where the store cannot be read: then no attempt was made.
-        """
+    async def _send_within_limit(self, delivery: Delivery) -> Attempt:
+        """One attempt. Raises GatewayError where the store cannot be read: then none was made."""
         try:
             async with asyncio.timeout(self._pace.attempt_s):
                 return await self._send(delivery)
-        except UrlRefused as error:
-            return DeliveryResult.DEAD, str(error)
-        except FetchFailed as error:
-            return DeliveryResult.RETRY, str(error)
         except TimeoutError:
-            return DeliveryResult.RETRY, "The receiver took too long."
+            return Attempt(DeliveryResult.RETRY, "The receiver took too long.")
         except GatewayError:
             raise
         except Exception:
-            log.exception("webhook %s", delivery.id)
-            return DeliveryResult.RETRY, "Something went wrong here; the operator's log says what."
-
-    async def _send(self, delivery: Delivery) -> tuple[DeliveryResult, str]:
-        body = await self._body(delivery)
-        if body is None:
-            return DeliveryResult.DROPPED, ""
-        secrets = self._secrets(delivery.tenant)
-        if not secrets:
-            return DeliveryResult.RETRY, "There is no secret to sign with."
-        headers = signing.headers(secrets, delivery.id, int(self._wall_clock()), body)
-        return result_of(await self._post(delivery.url, body, headers))
+            log.exception("delivery %s", delivery.id)
+            return Attempt(
+                DeliveryResult.RETRY, "Something went wrong here; the operator's log says what."
+            )
 
 
 def _log_error(message: str, error: Exception) -> None:

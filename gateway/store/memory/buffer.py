@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, replace
 
+from gateway.core.clock import Clock
 from gateway.core.errors import Busy
 from gateway.core.model import BufferEntry, BufferLane, Entry, Photo
-from gateway.ledger.accounts import Account, charges_of, unsure_charges
+from gateway.ledger.accounts import Account, AccountKey, charges_of, unsure_charges
 from gateway.store.buffer import BufferListener, Capacity, Commit, Settlement
 from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
 from gateway.store.journal import Journal, JournalRecord, PhotoResult
+from gateway.store.memory.budgets import MemoryBudgets
 from gateway.store.memory.fair_queue import FairQueue
 from gateway.store.memory.ledger import MemoryLedger
 from gateway.store.memory.room import Room
@@ -34,11 +37,13 @@ class MemoryBuffer:
         journal: Journal | None = None,
         tenants: int = 1,
         caps: Mapping[str, Capacity] | None = None,
+        clock: Clock = time.time,
     ) -> None:
         """`room` is for photos whose clients wait, `jobs` for patient ones; without a journal the
         ledger begins with the process. So many `tenants` share both rooms, and `caps` limit single
         ones in the first."""
-        self.ledger: Journal = journal or MemoryLedger()
+        self.ledger: Journal = journal or MemoryLedger(clock)
+        self.budgets = MemoryBudgets(self.ledger, clock)
         self._committing = asyncio.Lock()
         self._entries: dict[str, BufferEntry] = {}
         self._queues: dict[BufferLane, FairQueue] = {}
@@ -97,6 +102,7 @@ class MemoryBuffer:
             withdrawn = self._withdrawn(commit, settled_ids)
             # This may fail and be repeated, so it comes before all other changes.
             await self.ledger.record(_record(commit, settlements, withdrawn))
+            await self.budgets.release(commit.hold)
             for settlement in settlements:
                 self._settle(settlement)
             self._requeue(requeued)
@@ -176,11 +182,13 @@ def _record(
 ) -> JournalRecord:
     """What a commit leaves behind, given the settlements and withdrawals that count."""
     accounts = list(commit.charges.items())
-    accounts += [(each.entry.tenant, each.account) for each in settlements]
-    accounts += [(each.tenant, Account(photos=1)) for each in withdrawn if not each.watched]
+    accounts += [(each.account_key, each.account) for each in settlements]
+    for entry in withdrawn:
+        if not entry.watched:
+            accounts.append((AccountKey.of_entry(entry), Account(photos=1)))
     results = [_result(each) for each in settlements if each.entry.job]
     ended_calls = (commit.ended_canvas,) if commit.ended_canvas else ()
-    return JournalRecord(results, charges_of(accounts), ended_calls)
+    return JournalRecord(results, charges_of(accounts), ended_calls, commit.meters)
 
 
 def _result(settlement: Settlement) -> PhotoResult:

@@ -8,7 +8,8 @@ from dataclasses import astuple, replace
 from typing import Any, NamedTuple
 
 from gateway.core.model import BufferEntry, BufferLane, Lane, Photo
-from gateway.ledger.accounts import Account, Charges
+from gateway.ledger.accounts import Account, AccountKey, Charges, shares
+from gateway.ledger.budgets import Demand, Meters
 from gateway.store import codec
 from gateway.store.buffer import Commit, Settlement
 from gateway.store.codec import lane_key
@@ -17,8 +18,8 @@ from thresholds.shape import ALONE
 
 
 class PhotoRow(NamedTuple):
-    """A photo that is put. `cells` are those of the lane's shape; `job` is '' for a client's
-    photo."""
+    """A photo that is put. `cells` are those of the lane's shape; `job` is '' for a client's photo;
+    `account` is the text of its account's key."""
 
     id: str
     lane: str
@@ -32,28 +33,33 @@ class PhotoRow(NamedTuple):
     pixels: int
     job: str
     job_index: int
+    account: str
     meta: bytes
 
 
 class CallRow(NamedTuple):
-    """A photo on a canvas that is about to be asked about."""
+    """A photo on a canvas that is about to be asked about, and its share of the image, which the
+    account owes."""
 
     id: str
     turn: int
-    tenant: str
+    account: str
+    share: float
 
 
 class SettlementRow(NamedTuple):
-    """A photo that leaves with an outcome. `failed` and `answered` are 0 or 1; `billed` is in
-    images."""
+    """A photo that leaves with an outcome. `failed`, `answered` and `cached` are 0 or 1; `billed`
+    is in images; `account` is '' where it is not known."""
 
     id: str
     turn: int
     outcome: bytes
     failed: int
     billed: float
+    account: str
     answered: int
     alone_usd: float
+    cached: int
 
 
 class RequeueRow(NamedTuple):
@@ -72,15 +78,43 @@ class RequeueRow(NamedTuple):
 
 
 class ChargeRow(NamedTuple):
-    """What is added to a tenant's account. The fields are those of Account."""
+    """What is added to an account. The fields after the first are those of Account."""
 
-    tenant: str
+    account: str
     photos: int
     answered: int
     billed: float
     unknown: float
     paid_usd: float
     alone_usd: float
+    cached: int
+    learning: float
+    watching: float
+
+
+class MeterRow(NamedTuple):
+    """What is added to the meter of a budget."""
+
+    meter: str
+    amount: float
+
+
+class DemandRow(NamedTuple):
+    """What one of a call's charges, by its index, demands of a meter."""
+
+    charge: int
+    meter: str
+    amount: float
+    limit: float
+
+
+class ClaimRow(NamedTuple):
+    """Units that a request takes of a rate limit."""
+
+    name: str
+    units: float
+    per_s: float
+    burst: float
 
 
 ROWS: Mapping[str, Any] = {
@@ -89,6 +123,9 @@ ROWS: Mapping[str, Any] = {
     "SETTLEMENT_ROW": SettlementRow,
     "REQUEUE_ROW": RequeueRow,
     "CHARGE_ROW": ChargeRow,
+    "METER_ROW": MeterRow,
+    "DEMAND_ROW": DemandRow,
+    "CLAIM_ROW": ClaimRow,
 }
 """By their names in Lua."""
 
@@ -108,12 +145,18 @@ def photo_row(entry: BufferEntry) -> PhotoRow:
         pixels=photo.pixels,
         job=entry.job,
         job_index=entry.index,
+        account=AccountKey.of_entry(entry).text,
         meta=codec.pack_entry(entry),
     )
 
 
-def call_row(entry: BufferEntry) -> CallRow:
-    return CallRow(entry.photo.id, entry.turn, entry.tenant)
+def call_rows(entries: Sequence[BufferEntry]) -> list[CallRow]:
+    """The photos of a canvas."""
+    rows: list[CallRow] = []
+    for entry, share in zip(entries, shares(entries), strict=True):
+        account = AccountKey.of_entry(entry, entry.lane.provider)
+        rows.append(CallRow(entry.photo.id, entry.turn, account.text, share))
+    return rows
 
 
 def settlement_row(settlement: Settlement) -> SettlementRow:
@@ -127,8 +170,10 @@ def settlement_row(settlement: Settlement) -> SettlementRow:
         outcome=codec.pack_outcome(stored),
         failed=int(outcome.error is not None),
         billed=outcome.share,
+        account=settlement.account_key.text,
         answered=account.answered,
         alone_usd=account.alone_usd,
+        cached=account.cached,
     )
 
 
@@ -149,20 +194,33 @@ def requeue_row(entry: BufferEntry) -> RequeueRow:
 
 
 def charge_rows(charges: Charges) -> list[ChargeRow]:
-    return [_charge_row(tenant, account) for tenant, account in charges.items()]
+    return [_charge_row(key, account) for key, account in charges.items()]
 
 
-def _charge_row(tenant: str, account: Account) -> ChargeRow:
-    return ChargeRow(tenant, *astuple(account))
+def _charge_row(key: AccountKey, account: Account) -> ChargeRow:
+    return ChargeRow(key.text, *astuple(account))
+
+
+def meter_rows(meters: Meters) -> list[MeterRow]:
+    return [MeterRow(*meter) for meter in meters.items()]
+
+
+def demand_rows(demands: Sequence[Sequence[Demand]]) -> list[DemandRow]:
+    """What several charges demand, in their order."""
+    rows: list[DemandRow] = []
+    for charge, each in enumerate(demands):
+        rows += [DemandRow(charge, *demand) for demand in each]
+    return rows
 
 
 def lists(commit: Commit) -> list[Any]:
-    """The four lists of a commit, each with its length before it."""
+    """The five lists of a commit, each with its length before it."""
     return [
         *flat_list([settlement_row(settlement) for settlement in commit.settlements]),
         *flat_list([requeue_row(entry) for entry in commit.requeues]),
         *(len(commit.withdrawn_ids), *commit.withdrawn_ids),
         *flat_list(charge_rows(commit.charges)),
+        *flat_list(meter_rows(commit.meters)),
     ]
 
 

@@ -23,6 +23,7 @@ from gateway.store.buffer import BufferListener, Capacity, Commit, Settlement
 from gateway.store.codec import Unreadable, lane_key, lane_of
 from gateway.store.inspection import Backlog, DeadPhoto, Occupancy
 from gateway.store.redis import arguments, keys
+from gateway.store.redis.budgets import RedisBudgets
 from gateway.store.redis.connection import AWAY, Commands
 from gateway.store.redis.eviction import EvictionWatch
 from gateway.store.redis.heartbeat import Heartbeat
@@ -60,6 +61,7 @@ class RedisBuffer:
         call a dead replica had begun: retry, or fail."""
         self.replica = Replica(commands)
         self.ledger = RedisLedger(self.replica)
+        self.budgets = RedisBudgets(self.replica)
         self._limits = (
             *astuple(room),
             *astuple(jobs),
@@ -160,7 +162,7 @@ class RedisBuffer:
                 await self.commit(Commit(settlements=failures))
 
     async def ask(self, canvas: str, entries: Sequence[Entry]) -> list[Entry]:
-        rows = [arguments.call_row(entry) for entry in entries]
+        rows = arguments.call_rows(entries)
         reply = await self.replica.run(self._ask, self.replica.name, canvas, *arguments.flat(rows))
         current_ids = {photo_id.decode() for photo_id in reply}
         current: list[Entry] = []
@@ -184,8 +186,9 @@ class RedisBuffer:
             if entry.photo.payload != self._payload(entry):
                 fetched.append(entry)
         await self._bytes.write(fetched)
-        names = (commit.id, self.replica.name, commit.ended_canvas)
-        reply = await self.replica.run(self._commit, *names, *arguments.lists(commit))
+        reply = await self.replica.run_once(
+            self._commit, commit.id, commit.ended_canvas, commit.hold, *arguments.lists(commit)
+        )
         counted_ids = frozenset(photo_id.decode() for photo_id in reply)
         self._release_all(commit)
         fetched_ids = {entry.photo.id for entry in fetched}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.core.clock import Clock
@@ -29,6 +29,7 @@ class RedisDeliveryStore:
             load(f"deliveries/{name}")
             for name in ("claim", "complete", "add_failure", "dead_deliveries", "replay")
         )
+        self._find = load("deliveries/find")
 
     async def claim(self, now: float, lease_s: float, count: int) -> Sequence[Delivery]:
         times = (repr(now), repr(now + lease_s))
@@ -45,6 +46,10 @@ class RedisDeliveryStore:
     async def dead_deliveries(self, limit: int = 100) -> Sequence[Delivery]:
         rows = await self._run(self._dead_deliveries, limit, *DELIVERY_FIELDS)
         return list(_deliveries(rows))
+
+    async def find(self, delivery_ids: Sequence[str]) -> Mapping[str, Delivery]:
+        rows = await self._run(self._find, len(DELIVERY_FIELDS), *DELIVERY_FIELDS, *delivery_ids)
+        return {delivery.id: delivery for delivery in _deliveries(rows)}
 
     async def replay(self, delivery_ids: Sequence[str]) -> int:
         if not delivery_ids:

@@ -15,6 +15,8 @@ PRIORITIES = ("0", "1")
 """Photos whose clients wait, then patient ones."""
 MEASURES = tuple(field.name for field in fields(Capacity))
 ACCOUNT_FIELDS = tuple(field.name for field in fields(Account))
+AMOUNT_FORMAT, AMOUNT_BYTES = "<d", 8
+"""An amount of an account: a little-endian double."""
 TALLY_FIELDS = tuple(field.name for field in fields(Tally))
 LESSON_FIELDS = ("observations", "plan")
 """A lesson, beside its tally: the number of observations ever made, and the packed plan."""
@@ -36,11 +38,13 @@ ENTRY_FIELDS = (
     "job",
     "index",
     "alone",
+    "account",
     "meta",
 )
 """A photo in the buffer. `kind` is its priority; `tries` its claims since it last progressed;
 `holder` the replica that claimed it; `owner` the replica at which its client waits; `asked` the
-canvas whose call is under way; `alone` the lane in which it is asked about alone; `meta` the packed
+canvas whose call is under way; `alone` the lane in which it is asked about alone; `account` the
+text of its account's key, which entries of earlier releases do not have; `meta` the packed
 entry."""
 
 JOB_FIELDS = (
@@ -66,7 +70,7 @@ ACCEPTING = "accepting"
 """The state of a job whose photos are not yet in the buffer."""
 
 DELIVERY_FIELDS = tuple(field.name for field in fields(Delivery))
-DELIVERY_INTERNAL_FIELDS = ("host", "dead")
+DELIVERY_INTERNAL_FIELDS = ("host",)
 IDEMPOTENCY_FIELDS = ("job", "digest", "until")
 
 SHARE_MARK = "share:"

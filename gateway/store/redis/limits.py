@@ -4,6 +4,8 @@ are in `gateway.store`."""
 from __future__ import annotations
 
 from gateway.core.fair_share import FREE_SHARE as FREE_SHARE
+from gateway.ledger.budgets import METERS_KEPT_S as METERS_KEPT_S
+from gateway.ledger.budgets import TOLERANCE as TOLERANCE
 
 LEASE_S = 5.0
 """A replica that sent no heartbeat for so long is dead, and other replicas take over its photos."""
@@ -27,10 +29,13 @@ DEAD_LETTERS_KEPT = 1000
 UNSURE_S = 3600
 """How long a call of a dead replica is remembered, in case the replica is alive and reports its
 end."""
-COMMIT_REMEMBERED_S = 900
-"""How long a repeated commit is recognised."""
-COMMITS_FORGOTTEN = 100
-"""Old commits that one commit forgets."""
+ACCOUNTS_KEPT_DAYS = 400
+"""How long a day's accounts are kept: a year, and the month after it."""
+DAY_S = 86400
+COMMITS_KEPT_S = 30 * DAY_S
+"""How long the commits of a dead replica are remembered, in case it is alive and repeats one."""
+REPLIES_AT_ONCE = 100
+"""Commits whose replies a replica says that it has, with one commit."""
 ANSWERS_FORGOTTEN = 100
 """Cached answers that one command removes: the least recently used, and expired ones."""
 STALE_JOB_S = 10

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
+from gateway.ledger.accounts import MOST_ROWS, OTHER
 from gateway.store.buffer import MOST_CLAIMS
 from gateway.store.jobs import END_SUFFIX, JOB_EVENT, PER_HOST, PHOTO_EVENT, State
 from gateway.store.redis import arguments, keys, layouts, limits
@@ -68,6 +69,8 @@ def constants() -> Mapping[str, Constant]:
     """All constants by their names in Lua."""
     values: dict[str, Constant] = {
         "MOST_CLAIMS": MOST_CLAIMS,
+        "MOST_ROWS": MOST_ROWS,
+        "OTHER": OTHER,
         "PER_HOST": PER_HOST,
         "END_SUFFIX": END_SUFFIX,
         "JOB_EVENT": JOB_EVENT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.core.clock import Clock
 from gateway.store.jobs import PER_HOST, Delivery
@@ -38,6 +38,11 @@ class SqliteDeliveryStore:
     async def dead_deliveries(self, limit: int = 100) -> Sequence[Delivery]:
         return await self._database.run_if_exists(
             lambda db: delivery_tables.dead_deliveries(db, limit), default=()
+        )
+
+    async def find(self, delivery_ids: Sequence[str]) -> Mapping[str, Delivery]:
+        return await self._database.run_if_exists(
+            lambda db: delivery_tables.find(db, delivery_ids), default={}
         )
 
     async def replay(self, delivery_ids: Sequence[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from sqlite3 import Connection, Row
 
-from gateway.store.jobs import END_SUFFIX, Delivery, host_of
+from gateway.store.jobs import Delivery, end_delivery_id, host_of
 
 _HOSTS = """
 WITH RECURSIVE hosts (host) AS (
@@ -36,7 +36,7 @@ def add(
         " (id, tenant, job, kind, place, result, url, host, created_at, due_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            f"{job['id']}-{place if number else END_SUFFIX}",
+            f"{job['id']}-{place}" if number else end_delivery_id(job["id"]),
             job["tenant"],
             job["id"],
             kind,
@@ -89,6 +89,16 @@ def dead_deliveries(db: Connection, limit: int) -> list[Delivery]:
     return [_delivery(row) for row in rows]
 
 
+def find(db: Connection, delivery_ids: Sequence[str]) -> dict[str, Delivery]:
+    """Those of the deliveries that there are, by their ids."""
+    deliveries: dict[str, Delivery] = {}
+    for delivery_id in delivery_ids:
+        row = db.execute("SELECT * FROM deliveries WHERE id = ?", (delivery_id,)).fetchone()
+        if row is not None:
+            deliveries[delivery_id] = _delivery(row)
+    return deliveries
+
+
 def replay(db: Connection, delivery_ids: Sequence[str], now: float) -> int:
     """How many dead deliveries are due again: all of them where no id is given."""
     if not delivery_ids:
@@ -112,4 +122,5 @@ def _delivery(row: Row) -> Delivery:
         created_at=row["created_at"],
         last_error=row["last_error"],
         number=row["result"],
+        dead=bool(row["dead"]),
     )

@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 from sqlite3 import Connection
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.ledger.accounts import Account, Charges, charges_of
+from gateway.ledger.accounts import Charges, LedgerRow, day_of
+from gateway.ledger.budgets import Meters, added
 from gateway.store.journal import JournalRecord
+from gateway.store.ledger import EVERYTHING, NO_METERS, LedgerQuery, in_order
 from gateway.store.sqlite import job_tables, ledger_tables
 from gateway.store.sqlite.database import Database
 
@@ -45,18 +47,20 @@ class SqliteJournal:
 
     # -- Ledger
 
-    async def charge(self, charges: Charges, *, charge_id: str) -> None:
+    async def charge(self, charges: Charges, *, charge_id: str, meters: Meters = NO_METERS) -> None:
         """The charges are kept for later where the file cannot be used, so nothing is repeated and
         the id is not needed."""
-        await self.record(JournalRecord(charges=charges))
+        await self.record(JournalRecord(charges=charges, meters=meters))
 
-    async def accounts(self) -> Mapping[str, Account]:
-        no_accounts: dict[str, Account] = {}
-        stored = await self._database.run_if_exists(ledger_tables.totals, default=no_accounts)
-        return charges_of([*stored.items(), *self._unwritten.charges.items()])
-
-    async def accounts_by_day(self) -> Mapping[str, Mapping[str, Account]]:
-        return await self._database.run_if_exists(ledger_tables.by_day, default={})
+    async def rows(self, query: LedgerQuery = EVERYTHING) -> Sequence[LedgerRow]:
+        """The accounts in the file, and those that could not be written yet as today's."""
+        nothing: list[LedgerRow] = []
+        stored = await self._database.run_if_exists(
+            lambda db: ledger_tables.rows(db, query), default=nothing
+        )
+        today = day_of(self._clock())
+        unwritten = [LedgerRow(today, *charge) for charge in self._unwritten.charges.items()]
+        return in_order([*stored, *filter(query.matches, unwritten)])
 
     # -- Journal
 
@@ -66,6 +70,14 @@ class SqliteJournal:
         await self._write_soon(
             lambda db: ledger_tables.begin_call(db, canvas, self._process, now, charges)
         )
+
+    async def meters(self, names: Sequence[str]) -> Meters:
+        nothing: Meters = {}
+        stored = await self._database.run_if_exists(
+            lambda db: ledger_tables.meters(db, names), default=nothing
+        )
+        counted = added(dict.fromkeys(names, 0.0), stored, self._unwritten.meters)
+        return {name: counted[name] for name in names}
 
     async def record(self, record: JournalRecord) -> None:
         unwritten, self._unwritten = self._unwritten, JournalRecord()
@@ -151,4 +163,5 @@ def _write(record: JournalRecord, now: float, db: Connection) -> None:
         job_tables.settle(db, job, place, outcome, size, now=now)
     for canvas in record.ended_calls:
         ledger_tables.end_call(db, canvas)
-    ledger_tables.charge(db, ledger_tables.day_of(now), record.charges)
+    ledger_tables.charge(db, day_of(now), record.charges)
+    ledger_tables.add_to_meters(db, record.meters, now)

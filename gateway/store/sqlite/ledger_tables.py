@@ -8,68 +8,108 @@ and records the end, the charge is taken back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import astuple
-from datetime import UTC, datetime
 from sqlite3 import Connection, Row
 
 import msgspec
 
-from gateway.ledger.accounts import Account, Charges
+from gateway.ledger.accounts import (
+    Account,
+    AccountKey,
+    Charges,
+    LedgerRow,
+    bounded,
+    charges_of,
+    day_of,
+)
+from gateway.ledger.budgets import METERS_KEPT_S, Meters
+from gateway.store.ledger import LedgerQuery, in_order
 
 LOST_AFTER_S = 3600.0
 """A call that began longer ago is lost, whether its process lives or not."""
 
 _CHARGE = """
-INSERT INTO ledger (day, tenant, photos, answered, billed, unknown, paid_usd, alone_usd)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (day, tenant) DO UPDATE SET
+INSERT INTO accounts
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, tenant, account) DO UPDATE SET
     photos = photos + excluded.photos, answered = answered + excluded.answered,
     billed = billed + excluded.billed, unknown = unknown + excluded.unknown,
-    paid_usd = paid_usd + excluded.paid_usd, alone_usd = alone_usd + excluded.alone_usd
+    paid_usd = paid_usd + excluded.paid_usd, alone_usd = alone_usd + excluded.alone_usd,
+    cached = cached + excluded.cached, learning = learning + excluded.learning,
+    watching = watching + excluded.watching
 """
-_TOTALS = """
-SELECT tenant, sum(photos), sum(answered), sum(billed), sum(unknown), sum(paid_usd), sum(alone_usd)
-FROM ledger GROUP BY tenant ORDER BY tenant
+_KNOWN = "SELECT account FROM accounts WHERE day = ? AND tenant = ?"
+_ROWS = """
+SELECT day, account, photos, answered, billed, unknown, paid_usd, alone_usd, cached, learning,
+    watching
+FROM accounts
+WHERE day >= :first_day AND (:last_day = '' OR day <= :last_day)
+    AND (:tenant = '' OR tenant = :tenant)
+UNION ALL
+SELECT day, tenant, photos, answered, billed, unknown, paid_usd, alone_usd, 0, 0.0, 0.0
+FROM ledger
+WHERE day >= :first_day AND (:last_day = '' OR day <= :last_day)
+    AND (:tenant = '' OR tenant = :tenant)
 """
-_BY_DAY = """
-SELECT day, tenant, photos, answered, billed, unknown, paid_usd, alone_usd
-FROM ledger ORDER BY day DESC, tenant
+_METER = "SELECT amount FROM meters WHERE name = ?"
+_ADD_TO_METER = """
+INSERT INTO meters (name, amount, changed_at) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET
+    amount = amount + excluded.amount, changed_at = excluded.changed_at
 """
+_FORGET_METERS = "DELETE FROM meters WHERE changed_at < ?"
 _BEGIN_CALL = "REPLACE INTO calls (canvas, process, day, began_at, shares) VALUES (?, ?, ?, ?, ?)"
 _OF_OTHERS = "SELECT * FROM calls WHERE NOT charged AND process != ?"
 _OLD = "SELECT * FROM calls WHERE NOT charged AND began_at < ?"
 _decode_shares = msgspec.json.Decoder(dict[str, float]).decode
 
 
-def day_of(at: float) -> str:
-    """The day of a time in Unix seconds, UTC."""
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
-
-
 def charge(db: Connection, day: str, charges: Charges) -> None:
     """Adds the charges to a day's accounts."""
-    for tenant, account in charges.items():
-        db.execute(_CHARGE, (day, tenant, *astuple(account)))
+    known_keys: dict[str, set[AccountKey]] = {}
+    for key, account in charges.items():
+        known = known_keys.setdefault(key.tenant, _known_keys(db, day, key.tenant))
+        account_key = bounded(key, known)
+        known.add(account_key)
+        db.execute(_CHARGE, (day, key.tenant, account_key.text, *astuple(account)))
 
 
-def totals(db: Connection) -> dict[str, Account]:
-    """The accounts by tenant, of all days together."""
-    return {tenant: Account(*amounts) for tenant, *amounts in db.execute(_TOTALS)}
+def _known_keys(db: Connection, day: str, tenant: str) -> set[AccountKey]:
+    """The keys of the accounts that a tenant has on a day."""
+    return {AccountKey.of_text(text) for (text,) in db.execute(_KNOWN, (day, tenant))}
 
 
-def by_day(db: Connection) -> dict[str, Mapping[str, Account]]:
-    """The accounts by day and tenant, latest day first."""
-    days: dict[str, dict[str, Account]] = {}
-    for day, tenant, *amounts in db.execute(_BY_DAY):
-        days.setdefault(day, {})[tenant] = Account(*amounts)
-    return dict(days)
+def rows(db: Connection, query: LedgerQuery) -> list[LedgerRow]:
+    """The accounts in order, those of releases before keys among them."""
+    stored = db.execute(_ROWS, query._asdict())
+    return in_order(
+        LedgerRow(day, AccountKey.of_text(text), Account(*amounts))
+        for day, text, *amounts in stored
+    )
+
+
+def meters(db: Connection, names: Sequence[str]) -> dict[str, float]:
+    """What those of the meters count that something was added to."""
+    amounts: dict[str, float] = {}
+    for name in names:
+        for (amount,) in db.execute(_METER, (name,)):
+            amounts[name] = amount
+    return amounts
+
+
+def add_to_meters(db: Connection, meters: Meters, now: float) -> None:
+    """Adds amounts to meters, and forgets meters of periods that ended long ago."""
+    for name, amount in meters.items():
+        db.execute(_ADD_TO_METER, (name, amount, now))
+    if meters:
+        db.execute(_FORGET_METERS, (now - METERS_KEPT_S,))
 
 
 def begin_call(db: Connection, canvas: str, process: str, now: float, charges: Charges) -> None:
-    """Notes a call of a process; `charges` are the tenants' shares of an image that may be
+    """Notes a call of a process; `charges` are the accounts' shares of an image that may be
     billed."""
-    shares = {tenant: account.unknown for tenant, account in charges.items()}
+    shares = {key.text: account.unknown for key, account in charges.items()}
     row = (canvas, process, day_of(now), now, msgspec.json.encode(shares))
     db.execute(_BEGIN_CALL, row)
 
@@ -108,4 +148,7 @@ def charge_open_calls(db: Connection, process: str) -> None:
 
 def _unknown_shares(row: Row, sign: int = 1) -> Charges:
     shares = _decode_shares(row["shares"])
-    return {tenant: Account(unknown=sign * share) for tenant, share in shares.items()}
+    accounts: list[tuple[AccountKey, Account]] = []
+    for text, share in shares.items():
+        accounts.append((AccountKey.of_text(text), Account(unknown=sign * share)))
+    return charges_of(accounts)

@@ -511,11 +511,15 @@ class TestOperations:
         assert client.get("/v1/usage", headers=shop).json() == {
             "photos": 4,
             "answered": 4,
+            "cached": 0,
             "billed_images": 1.0,
             "maybe_billed_images": 0.0,
+            "learning_images": 0.0,
+            "watching_images": 0.0,
             "saved": 0.75,
             "paid_usd": 0.001,
             "alone_usd": 0.004,
+            "saved_usd": 0.003,
         }
         assert client.get("/v1/usage", headers=press).json()["photos"] == 0
         assert client.get("/v1/usage").status_code == 401

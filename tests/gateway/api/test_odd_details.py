@@ -4,6 +4,7 @@ forwarded call that its client leaves may be billed."""
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from gateway.api.passthrough import Passthrough
 from gateway.core.exchange import Incoming
 from gateway.core.model import Route, Tenant
 from gateway.core.question import Forward
-from gateway.ledger.accounts import Account, Charges
+from gateway.ledger.accounts import Account, AccountKey, Charges
 from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about
 from providers.base import ForwardCall, ForwardReply
 from providers.detection import Box, Detection, Task
+from providers.prices import Price
 from thresholds.cascade import Cascade, Stage
 
 FACE = Box(0.25, 0.25, 0.5, 0.5)
@@ -73,7 +75,15 @@ async def test_a_forwarded_call_that_its_client_leaves_may_be_billed() -> None:
         kind="rekognition",
         operations=frozenset({"CompareFaces"}),
     )
-    passthrough = Passthrough([route], send, {}, charged.append)
+
+    async def hold(hold_id: str, key: AccountKey, account: Account, *, until: float) -> None:
+        """There are no budgets."""
+
+    def charge(charges: Charges, hold_id: str, *, at: float) -> None:
+        charged.append(charges)
+
+    prices = {"aws": Price(0.001)}
+    passthrough = Passthrough([route], send, prices, hold, charge, time.time)
     call, incoming = Forward("CompareFaces", images=2), Incoming("POST", "/", "", {}, b"{}")
     tenant = Tenant("shop", "shop")
     replying = asyncio.create_task(passthrough.reply(call, incoming, tenant, "rekognition"))
@@ -81,4 +91,6 @@ async def test_a_forwarded_call_that_its_client_leaves_may_be_billed() -> None:
     replying.cancel()
     with pytest.raises(asyncio.CancelledError):
         await replying
-    assert charged == [{"shop": Account(photos=2, unknown=2)}]
+    assert charged == [
+        {AccountKey("shop", "", "", "extras", "aws", route.name): Account(photos=2, unknown=2)}
+    ]

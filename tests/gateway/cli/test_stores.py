@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +14,18 @@ from gateway.config import settings
 from gateway.core.clock import steady
 from gateway.core.model import Entry, Lane, Outcome, Photo, Size
 from gateway.jobs.webhooks.signing import parse_secret
-from gateway.ledger.accounts import Account
+from gateway.ledger.accounts import Account, AccountKey, day_of
 from gateway.store.buffer import MOST_CLAIMS, Commit, Settlement
 from gateway.store.jobs import Job, WebhookTarget
-from gateway.store.sqlite.ledger_tables import day_of
 from gateway.testing.redis_server import RedisServer
 from gateway.wiring.stores import Stores, open_stores
 from providers.detection import Task
+from tests.support.command import CONFIG, RunCommand, command_in
 from thresholds.shape import Shape
 
 pytestmark = pytest.mark.slow  # each starts a process
 
-RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 LANE = Lane("eye", Task.OBJECTS, "shop", Shape(3, 3))
-CONFIG = {
-    "providers": {"eye": {"kind": "shapes"}},
-    "routes": [{"task": "objects", "provider": "eye", "stages": [{"shape": "3x3"}]}],
-}
 
 
 def entry(name: str, **changes: Any) -> Entry:
@@ -55,24 +46,7 @@ def entry(name: str, **changes: Any) -> Entry:
 @pytest.fixture
 def imgrid(tmp_path: Path) -> RunCommand:
     """`imgrid(*words, **config)`: the command in a process of its own, with that config."""
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("IMGRID_")
-    }
-    program = Path(sys.executable).with_name("imgrid")
-
-    def run(*words: str, **config: Any) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "imgrid.yaml").write_text(yaml.safe_dump(CONFIG | config))
-        command = [program, *words]
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            cwd=tmp_path,
-            env=environment | {"COLUMNS": "200"},
-        )
-
-    return run
+    return command_in(tmp_path)
 
 
 def stores_of(folder: Path, **config: Any) -> Stores:
@@ -196,8 +170,10 @@ def test_usage_shows_each_day(imgrid: RunCommand, tmp_path: Path) -> None:
 
     async def charge() -> None:
         stores = stores_of(tmp_path)
-        account = Account(photos=4, answered=3, billed=1.25, unknown=0.5, paid_usd=0.0013)
-        await stores.ledger.charge({"shop": account}, charge_id="c")
+        account = Account(
+            photos=4, answered=3, billed=1.25, unknown=0.5, paid_usd=0.0013, alone_usd=0.0039
+        )
+        await stores.ledger.charge({AccountKey("shop"): account}, charge_id="c")
         await stores.close()
 
     asyncio.run(charge())
@@ -205,4 +181,5 @@ def test_usage_shows_each_day(imgrid: RunCommand, tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     (row,) = [line for line in shown.stdout.splitlines() if "shop" in line]
     cells = [cell.strip() for cell in row.strip("│").split("│")]
-    assert cells == [day_of(time.time()), "shop", "4", "3", "1.25", "0.50", "0.0013"]
+    today = day_of(time.time())
+    assert cells == [today, "shop", "4", "3", "1.25", "0.50", "0.0013", "0.0039"]

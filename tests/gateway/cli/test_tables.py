@@ -14,6 +14,7 @@ from gateway.cli.usage_table import usage_table
 from gateway.cli.webhook_table import delivery_table
 from gateway.core.model import Lane
 from gateway.ledger.accounts import Account
+from gateway.ledger.usage import UsageLine
 from gateway.store.codec import lane_key
 from gateway.store.inspection import Backlog, DeadPhoto
 from gateway.store.jobs import Delivery
@@ -55,7 +56,10 @@ ACCOUNT = Account(
         (delivery_table([DELIVERY, DELIVERY]), [DELIVERY.id]),
         (dead_letter_table([LETTER]), [LETTER.photo]),
         (lane_table({LANE: Backlog(12345, 0.0, 0.0, 1)}, 86400.5), ["12345", "86400.5 s"]),
-        (usage_table({"2026-11-30": {SHOP: ACCOUNT}}), ["12345678", "3456789.25", "3456.7892"]),
+        (
+            usage_table([UsageLine(("2026-11-30", SHOP), ACCOUNT)], ["day", "tenant"]),
+            ["12345678", "3456789.25", "3456.7892"],
+        ),
     ],
     ids=["keys", "deliveries", "dead letters", "lanes", "usage"],
 )

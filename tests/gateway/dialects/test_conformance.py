@@ -13,7 +13,7 @@ from gateway.core import errors
 from gateway.core.errors import BadRequest, GatewayError, Unauthenticated
 from gateway.core.exchange import Incoming
 from gateway.core.model import Tenant
-from gateway.core.question import Forward
+from gateway.core.question import Forward, JobCall
 from gateway.dialects.base import Dialect
 from gateway.dialects.registry import load_all
 from gateway.security.keyring import KeyPair, Keyring, digest
@@ -209,7 +209,9 @@ def test_any_request_gives_a_question_or_a_gateway_error(
     try:
         question = dialect.parse(incoming)
         result = (
-            isinstance(question, Forward) or question.items or dialect.render(question, []).body
+            isinstance(question, Forward | JobCall)
+            or question.items
+            or dialect.render(question, []).body
         )
     except GatewayError as error:
         result = json.loads(dialect.render_error(error).body)

@@ -29,9 +29,10 @@ from hypothesis.strategies import DataObject, DrawFn
 
 from gateway.core.errors import BadRequest, GatewayError, NotServed, PhotoError
 from gateway.core.exchange import Incoming
-from gateway.core.question import Forward, Question
+from gateway.core.question import Forward, JobCall, Question
 from gateway.dialects.google.grpc import METHOD, SERVICE
 from gateway.dialects.registry import load_all
+from gateway.dialects.rekognition.media_analysis import JOB_OPERATIONS
 from gateway.dialects.rekognition.request import OPERATIONS
 from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
@@ -151,6 +152,16 @@ RIGHT = [
         },
     ),
     aws("DetectText", Filters={"WordFilter": WORDS, "RegionsOfInterest": REGIONS}),
+    aws(
+        "StartMediaAnalysisJob",
+        OperationsConfig={"DetectModerationLabels": {"MinConfidence": 50.5}},
+        Input={"S3Object": {"Bucket": "shop", "Name": "manifest.jsonl", "Version": "7"}},
+        OutputConfig={"S3Bucket": "shop", "S3KeyPrefix": "results"},
+        ClientRequestToken="once-1",
+        JobName="night.1",
+    ),
+    aws("GetMediaAnalysisJob", JobId="job_1"),
+    aws("ListMediaAnalysisJobs", MaxResults=5, NextToken="job_1"),
     aws("DetectFaces", Attributes=["DEFAULT", "SMILE"]),
     aws("DetectModerationLabels", MinConfidence=60),
     aws("DetectModerationLabels", ProjectVersion="arn", HumanLoopConfig={"HumanLoopName": "a"}),
@@ -368,7 +379,16 @@ def wrong(draw: DrawFn, name: str) -> Incoming:
     headers = {"content-type": draw(kinds)}
     if right.target:
         targets = st.sampled_from(
-            [right.target, right.target, right.target, *OPERATIONS, "DeleteCollection", "", "a/b"]
+            [
+                right.target,
+                right.target,
+                right.target,
+                *OPERATIONS,
+                *JOB_OPERATIONS,
+                "DeleteCollection",
+                "",
+                "a/b",
+            ]
         )
         headers["x-amz-target"] = f"RekognitionService.{draw(targets)}"
     return Incoming(
@@ -382,15 +402,16 @@ def right_ones() -> list[ParameterSet]:
 
 @pytest.mark.parametrize("right", right_ones())
 def test_the_original_requests_are_valid(right: Right) -> None:
-    """The requests that the others are made from are valid: each is a question, or a call to be
-    forwarded."""
+    """The requests that the others are made from are valid: each is a question, a call about jobs,
+    or a call to be forwarded."""
     body = encode(right.body)
     headers = {"content-type": right.kind, "x-amz-target": f"RekognitionService.{right.target}"}
     question = DIALECTS[right.dialect].parse(
         Incoming("POST", right.path, urlencode(right.query), headers, body)
     )
     assert isinstance(question, Forward) == (right in HANDED_ON)
-    assert isinstance(question, Forward) or not any(
+    assert isinstance(question, JobCall) == (right.target in JOB_OPERATIONS)
+    assert isinstance(question, Forward | JobCall) or not any(
         isinstance(item.photo, GatewayError) for item in question.items
     )
 
@@ -405,7 +426,7 @@ def test_a_changed_request_is_read_or_refused_for_its_fault(name: str, data: Dat
         result: Any = dialect.parse(data.draw(wrong(name)))
     except (BadRequest, NotServed, PhotoError) as error:
         result = dialect.render_error(error)
-    assert isinstance(result, Question | Forward) or 400 <= result.status < 500
+    assert isinstance(result, Question | Forward | JobCall) or 400 <= result.status < 500
 
 
 LINE = Detection("ab c", 0.9, Box(0.1, 0.1, 0.5, 0.3), kind="LINE", key=1)

@@ -346,7 +346,7 @@ class TestErrors:
         not have one."""
         with pytest.raises(ClientError, match="the gateway's address without a path") as exc_info:
             rekognition(f"{gateway}{path}").detect_labels(**MAIN)
-        assert exc_info.value.response["Error"]["Code"] == "InvalidParameterException"
+        assert exc_info.value.response["Error"]["Code"] == "ResourceNotFoundException"
 
     def test_a_throttling_provider_is_a_throttling_exception(
         self, serve: Callable[..., str], rekognition: Callable[..., Any]

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
-import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from botocore.model import Shape
-from botocore.validate import ParamValidator
-from moto.server import ThreadedMotoServer
 
 from gateway.core.errors import BadRequest
 from gateway.dialects.rekognition.request import read
@@ -21,37 +15,17 @@ from gateway.testing.pictures import Block, drawn, encoded
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Picture
 from providers.detection import CONTENT_TYPE, WHOLE, Box, Detection, Landmark, Task
+from tests.support.rekognition_model import content_of
+from tests.support.s3_server import s3_client, s3_server
+from tests.support.sources import S3_KEY
 
 PHOTO = encoded(
     drawn((400, 200), Block("red", 40, 20, 120, 180), Block("blue", 200, 50, 230, 80)), "JPEG"
 )
 SMALL = encoded(drawn((70, 70), Block("red", 10, 10, 60, 60)))
 MAIN = {"Image": {"Bytes": PHOTO}}
-MODEL = botocore.session.get_session().get_service_model("rekognition")
 QUALITY = {"Brightness": 70.0, "Sharpness": 90.0}
 POSE = {"Roll": 1.0, "Yaw": -2.0, "Pitch": 3.0}
-
-
-def content_of(operation: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer without boto3's metadata; asserts that it fits the operation's model."""
-    content = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
-    shape = MODEL.operation_model(operation).output_shape
-    assert ParamValidator().validate(content, shape).generate_report() == ""
-    assert not list(_wrong(shape, content, operation))
-    return content
-
-
-def _wrong(shape: Shape, value: Any, path: str) -> Iterator[str]:
-    """The paths of unknown members and of wrong enums, which botocore's own validator ignores."""
-    if shape.type_name == "structure":
-        yield from (f"{path}.{name}" for name in value if name not in shape.members)
-        for name, member in value.items():
-            yield from _wrong(shape.members[name], member, f"{path}.{name}")
-    elif shape.type_name == "list":
-        for member in value:
-            yield from _wrong(shape.member, member, path)
-    elif getattr(shape, "enum", None) and value not in shape.enum:
-        yield f"{path}: {value}"
 
 
 def faces(picture: Picture, task: Task) -> list[Detection]:
@@ -504,30 +478,16 @@ class TestObjectsOfS3:
     @classmethod
     def aws(cls, serve: Callable[..., str], rekognition: Callable[..., Any]) -> Iterator[Any]:
         """A gateway whose clients may name photos in `s3://shop/photos/`, before moto's S3."""
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        store = {
-            "endpoint": "http://{}:{}".format(*server.get_host_and_port()),
-            "region": "us-east-1",
-            "access_key": "AK",
-            "secret_key": "SK",
-        }
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=store["endpoint"],
-            region_name="us-east-1",
-            aws_access_key_id="AK",
-            aws_secret_access_key="SK",
-        )
-        s3.create_bucket(Bucket="shop")
-        for key in ("photos/ä b.jpg", "secret.jpg"):
-            s3.put_object(Bucket="shop", Key=key, Body=PHOTO)
-        s3.put_object(Bucket="shop", Key="photos/large.jpg", Body=PHOTO + bytes(5_242_880))
-        s3.put_object(Bucket="shop", Key="photos/too large.jpg", Body=PHOTO + bytes(15_728_640))
-        yield rekognition(serve(fetch={"sources": ["s3://shop/photos/"], "s3": store}))
-        s3.close()
-        server.stop()
+        with s3_server() as address:
+            s3 = s3_client(address)
+            s3.create_bucket(Bucket="shop")
+            for key in ("photos/ä b.jpg", "secret.jpg"):
+                s3.put_object(Bucket="shop", Key=key, Body=PHOTO)
+            s3.put_object(Bucket="shop", Key="photos/large.jpg", Body=PHOTO + bytes(5_242_880))
+            s3.put_object(Bucket="shop", Key="photos/too large.jpg", Body=PHOTO + bytes(15_728_640))
+            store = {"endpoint": address, **S3_KEY}
+            yield rekognition(serve(fetch={"sources": ["s3://shop/photos/"], "s3": store}))
+            s3.close()
 
     def test_a_photo_in_a_bucket_is_answered(self, aws: Any) -> None:
         """A photo that is given by its bucket and key is answered as its bytes would be."""

@@ -10,6 +10,7 @@ import pytest
 from gateway.api.resources.jobs_openapi import describe_jobs
 from gateway.core.errors import NotServed
 from gateway.core.model import Outcome, Size
+from gateway.jobs.listing import JOBS_AT_ONCE
 from providers.detection import Box, Detection
 from tests.gateway.jobs.conftest import StartJobs
 from tests.support.jobs import JobBuilder
@@ -82,6 +83,15 @@ class TestRead:
         assert [job["id"] for job in [*first["jobs"], *second["jobs"]]] == ids[::-1]
         assert second["next"] == ""
         assert ok(await harness.client.get("/v1/jobs", headers=PRESS)) == {"jobs": [], "next": ""}
+
+    async def test_a_page_may_be_longer_than_a_read(self, start_jobs: StartJobs) -> None:
+        """A page has as many jobs as are asked for, however few the store is asked for at a
+        time."""
+        harness = start_jobs()
+        ids = [(await harness.submit())["id"] for _ in range(JOBS_AT_ONCE + 2)]
+        page = ok(await harness.client.get("/v1/jobs", params={"limit": JOBS_AT_ONCE + 1}))
+        assert [job["id"] for job in page["jobs"]] == ids[:0:-1]
+        assert page["next"] == ids[1]
 
 
 class TestAbort:

@@ -14,6 +14,7 @@ from gateway.app import running
 from gateway.core.events import CanvasAnswered, PlanLearned
 from gateway.core.model import Outcome, Tenant
 from gateway.learning.lessons import Phase
+from gateway.store.ledger import tenant_accounts
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import COLOURS, Block, drawn, encoded, photo
@@ -100,7 +101,7 @@ async def test_a_route_learns_to_save(tmp_path: Path) -> None:
         assert sum(outcome.share for outcome in outcomes) <= 6
         assert all(outcome.detections and not outcome.error for outcome in outcomes)
         billed = len(events.of(CanvasAnswered))
-    accounts = await parts.stores.ledger.accounts()
+    accounts = await tenant_accounts(parts.stores.ledger)
     assert accounts["shop"].billed == pytest.approx(billed)
 
 

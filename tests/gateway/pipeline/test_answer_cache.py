@@ -12,6 +12,7 @@ from gateway.core.model import Fallback, Tenant, Way
 from gateway.core.origin import Origin
 from gateway.ledger.accounts import Account
 from gateway.store.answers import Lease
+from gateway.store.ledger import tenant_accounts
 from gateway.store.memory.answers import MemoryAnswers
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
@@ -123,9 +124,9 @@ class TestEqualPhotos:
         async with run_pipeline(provider, cached_route()) as pipeline:
             for _ in range(3):
                 await pipeline.answer(red())
-            accounts = await pipeline.buffer.ledger.accounts()
+            accounts = await tenant_accounts(pipeline.buffer.ledger)
             assert accounts["ann"] == Account(
-                photos=3, answered=3, billed=1.0, paid_usd=0.5, alone_usd=1.5
+                3, 3, billed=1.0, paid_usd=0.5, alone_usd=1.5, cached=2
             )
 
     async def test_a_photo_is_answered_though_the_provider_is_away(self) -> None:
@@ -324,8 +325,8 @@ class TestWhatIsCached:
             for _ in range(2):
                 await pipeline.answer(red())
             assert (det.calls, eye.calls) == (1, 0)
-            accounts = await pipeline.buffer.ledger.accounts()
-            assert accounts["ann"] == Account(photos=2, answered=2, alone_usd=1.0)
+            accounts = await tenant_accounts(pipeline.buffer.ledger)
+            assert accounts["ann"] == Account(2, 2, alone_usd=1.0, cached=1)
 
     async def test_an_answer_for_lack_of_time_is_not_cached(self) -> None:
         """A photo that keeps a coarse answer, because there was no time to ask again, has not the

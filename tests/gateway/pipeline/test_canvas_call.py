@@ -19,6 +19,7 @@ from gateway.core.errors import (
 from gateway.core.events import CallFailed, CanvasAnswered, Settled
 from gateway.core.model import Way
 from gateway.ledger.accounts import total
+from gateway.store.ledger import tenant_accounts
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers.base import Limits, Picture
 from providers.detection import WHOLE, Detection, Task
@@ -286,7 +287,7 @@ class TestBills:
                 pipeline.answer(photo_of_block("red"), broken_photo(), tenant=ann),
                 pipeline.answer(photo_of_block("green"), photo_of_block("blue"), tenant=bob),
             )
-            accounts = await pipeline.buffer.ledger.accounts()
+            accounts = await tenant_accounts(pipeline.buffer.ledger)
             for name, outcomes in zip(("ann", "bob"), answers, strict=True):
                 assert accounts[name].billed == pytest.approx(
                     sum(outcome.share for outcome in outcomes)
@@ -300,7 +301,7 @@ class TestBills:
         description = about(price=Price(9.0), prices={Task.OBJECTS: Price(0.25)})
         async with run_pipeline(ScriptedProvider(about=description), route_of("2x2")) as pipeline:
             await pipeline.answer_each(*(photo_of_block("red") for _ in range(4)))
-            account = total(await pipeline.buffer.ledger.accounts())
+            account = total(await tenant_accounts(pipeline.buffer.ledger))
             assert (account.paid_usd, account.alone_usd) == (pytest.approx(0.25), pytest.approx(1))
 
     async def test_extras_are_billed_at_their_own_prices(self) -> None:
@@ -316,7 +317,7 @@ class TestBills:
                 [(photo_of_block("red"), Way(route, extras=extras))], ANN
             )
             assert provider.features == [extras]
-            account = total(await pipeline.buffer.ledger.accounts())
+            account = total(await tenant_accounts(pipeline.buffer.ledger))
             assert (account.paid_usd, account.alone_usd) == (
                 pytest.approx(0.75),
                 pytest.approx(0.75),
@@ -385,7 +386,7 @@ class TestFaults:
         ) as pipeline:
             (outcome,) = await pipeline.answer(photo_of_block("red"))
             assert labels_of(outcome) == ["red"]
-            account = (await pipeline.buffer.ledger.accounts())["ann"]
+            account = (await tenant_accounts(pipeline.buffer.ledger))["ann"]
             assert (account.billed, account.unknown) == (1, 1)
 
     async def test_a_lost_call_fails_where_retries_are_forbidden(self) -> None:
@@ -396,7 +397,7 @@ class TestFaults:
             (outcome,) = await pipeline.answer(photo_of_block("red"))
             assert isinstance(outcome.error, BilledUnknown)
             assert provider.calls == 1
-            account = (await pipeline.buffer.ledger.accounts())["ann"]
+            account = (await tenant_accounts(pipeline.buffer.ledger))["ann"]
             assert (account.billed, account.unknown) == (0, 1)
 
     @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from gateway.ledger.accounts import total
 from gateway.pipeline.group_testing import GroupTester
 from gateway.store.buffer import Capacity
 from gateway.store.inspection import Occupancy
+from gateway.store.ledger import tenant_accounts
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import BufferRecorder
 from gateway.testing.pictures import photo
@@ -155,7 +156,7 @@ class TestFaults:
         ) as pipeline:
             outcomes = await pipeline.answer_each(*(clean_photo() for _ in range(4)))
             assert [type(outcome.error).__name__ for outcome in outcomes] == ["BilledUnknown"] * 4
-            assert total(await pipeline.buffer.ledger.accounts()).unknown == pytest.approx(1)
+            assert total(await tenant_accounts(pipeline.buffer.ledger)).unknown == pytest.approx(1)
 
     async def test_a_broken_photo_fails_alone(self) -> None:
         """A photo that cannot be drawn fails alone, and its group goes on."""
@@ -410,6 +411,6 @@ async def test_another_replica_answers_when_one_dies_amid_halving(server: RedisS
             for name, outcome in recorder.outcomes.items()
         }
         assert answers == {"a": [], "b": [], "c": ["Unsafe"], "d": []}
-        account = total(await two.ledger.accounts())
+        account = total(await tenant_accounts(two.ledger))
         assert account.billed == pytest.approx(2 + other.calls)
         assert account.unknown == pytest.approx(1)

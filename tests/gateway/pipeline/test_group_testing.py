@@ -14,6 +14,7 @@ import pytest
 from gateway.core.events import CanvasAnswered, Events, PhotoCompared, Settled
 from gateway.core.model import Entry, Lane, Outcome, Photo, Tenant, Way
 from gateway.observe.drift import DriftMonitor, DriftTerms
+from gateway.store.ledger import tenant_accounts
 from gateway.testing.listeners import EventRecorder
 from providers.base import Picture
 from providers.detection import WHOLE, Detection, Task
@@ -165,7 +166,7 @@ class TestClearing:
             outcomes = await pipeline.answer_each(
                 block_photo(), *(clean_photo() for _ in range(8)), tenants=(ANN, BOB)
             )
-            accounts = await pipeline.buffer.ledger.accounts()
+            accounts = await tenant_accounts(pipeline.buffer.ledger)
             assert accounts["ann"].billed + accounts["bob"].billed == pytest.approx(provider.calls)
             assert sum(outcome.share for outcome in outcomes) == pytest.approx(provider.calls)
             assert accounts["bob"].alone_usd == pytest.approx(4 * 0.001)

@@ -19,6 +19,7 @@ from gateway.core.errors import GatewayError, UpstreamFailed
 from gateway.core.events import CanvasAnswered
 from gateway.core.model import Outcome
 from gateway.ledger.accounts import total
+from gateway.store.ledger import tenant_accounts
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
 from providers import registry
 from providers.base import Picture, Provider
@@ -82,7 +83,7 @@ class TestOddDetections:
         async with run_groups(eye(script), billed_unknown="fail") as pipeline:
             (outcome,) = await pipeline.answer(flagged_photo())
             assert outcome.error is not None
-            account = total(await pipeline.buffer.ledger.accounts())
+            account = total(await tenant_accounts(pipeline.buffer.ledger))
             assert (account.billed, account.unknown) == (0, pytest.approx(1))
 
 
@@ -95,7 +96,7 @@ class TestUnreadableAnswers:
         async with run_pipeline(provider, route_of("1x1")) as pipeline:
             (outcome,) = await pipeline.answer(photo_of_block("red"))
             assert labels_of(outcome) == ["red"]
-            account = total(await pipeline.buffer.ledger.accounts())
+            account = total(await tenant_accounts(pipeline.buffer.ledger))
             assert (account.billed, account.unknown, provider.calls) == (1, 1, 2)
 
     async def test_an_answer_of_no_detections_may_be_billed(self) -> None:
@@ -104,7 +105,7 @@ class TestUnreadableAnswers:
         async with run_pipeline(provider, route_of("1x1", deadline_s=0.1)) as pipeline:
             (outcome,) = await pipeline.answer(photo_of_block("red"))
             assert isinstance(outcome.error, UpstreamFailed)
-            assert total(await pipeline.buffer.ledger.accounts()).unknown == provider.calls
+            assert total(await tenant_accounts(pipeline.buffer.ledger)).unknown == provider.calls
 
 
 class Faulty(imgrid.Rule):
@@ -255,7 +256,7 @@ async def ask(provider: Provider, task: Task) -> tuple[list[Outcome], float, flo
     route = route_of(*stages, task=task, provider=provider.about.name, deadline_s=20)
     async with run_pipeline(provider, route, billed_unknown="fail") as pipeline:
         outcomes = await pipeline.answer_each(*map(photo_of_block, COLOURS))
-        account = total(await pipeline.buffer.ledger.accounts())
+        account = total(await tenant_accounts(pipeline.buffer.ledger))
         return outcomes, account.billed, account.unknown
 
 

@@ -18,6 +18,7 @@ from gateway.core.fault_names import FAULTS
 from gateway.core.model import Fallback, Photo, Route
 from gateway.ledger.accounts import total
 from gateway.store.buffer import Capacity
+from gateway.store.ledger import tenant_accounts
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about, see_shapes
@@ -235,7 +236,7 @@ class TestFallback:
                 "fallback",
                 True,
             )
-            account = total(await pipeline.buffer.ledger.accounts())
+            account = total(await tenant_accounts(pipeline.buffer.ledger))
             assert (account.billed, account.paid_usd) == (1, pytest.approx(0.004))
             assert account.unknown == (calls if error is LOST else 0)
             events = pipeline.events.of(FellBack)
@@ -392,7 +393,7 @@ class TestFallback:
                 ["red"]
             ] * 4
             assert all(outcome.steps[-1].fallback for outcomes in answers for outcome in outcomes)
-            account = total(await pipeline.buffer.ledger.accounts())
+            account = total(await tenant_accounts(pipeline.buffer.ledger))
             assert account.billed == pytest.approx(two.calls)
             assert account.paid_usd == pytest.approx(0.004 * two.calls)
         for each in commands:

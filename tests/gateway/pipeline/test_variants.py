@@ -18,6 +18,7 @@ from gateway.core.events import CallFailed, CanvasAnswered
 from gateway.core.model import Outcome, Photo, Tenant, Way
 from gateway.ledger.accounts import Account
 from gateway.store.codec import pack_entry, unpack_entry
+from gateway.store.ledger import tenant_accounts
 from gateway.testing.gateway import parts_of
 from gateway.testing.listeners import EventRecorder
 from gateway.testing.pictures import Block, drawn, photo
@@ -83,7 +84,7 @@ class CompanionGateway:
 
     async def account(self) -> Account:
         """The tenant's account."""
-        return (await self.parts.stores.ledger.accounts()).get("ann", Account())
+        return (await tenant_accounts(self.parts.stores.ledger)).get("ann", Account())
 
     def value(self, name: str, **labels: str) -> float | None:
         """The value of a metric."""

@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,18 +74,19 @@ def key_watch(file: Path, clock: HandClock) -> KeyWatch:
 def put(file: Path, *stored: BearerKey | PairKey) -> None:
     """Makes these keys the file's only ones."""
 
-    def replace(_: Keys) -> Keys:
+    def only_these(_: Keys) -> Keys:
         keys = Keys()
         for key in stored:
             keys = keys.with_key(key)
         return keys
 
-    key_file.change(file, replace)
+    key_file.change(file, only_these)
 
 
 def holder(keys: KeyWatch, key: str) -> Tenant | None:
-    """The tenant for which a native key is valid."""
-    return keys.holder(digest("native", key))
+    """The tenant for which a native key is valid, without the key's name."""
+    tenant = keys.holder(digest("native", key))
+    return tenant and replace(tenant, key="")
 
 
 class LookupCounter(dict[Any, Any]):
@@ -125,10 +127,11 @@ class TestKeyring:
         config = LookupCounter({digest("native", "first"): SHOP, digest("native", "last"): PRESS})
         key_watch.start()
         stored = LookupCounter(key_watch._keys.bearer)
+        in_store = replace(SHOP, key="key_stored")
         key_watch._keys = key_watch._keys._replace(bearer=stored)
         ring = Keyring(config, store=key_watch)
         for count, (key, tenant) in enumerate(
-            {"first": SHOP, "last": PRESS, "stored": SHOP, "no": None}.items(), 1
+            {"first": SHOP, "last": PRESS, "stored": in_store, "no": None}.items(), 1
         ):
             assert ring.holder("native", key) == tenant
             assert (config.lookups, stored.lookups) == (count, count)
@@ -314,6 +317,15 @@ class TestLive:
         clock.now += LOOK_EVERY_S
         assert (holder(key_watch, "k1"), holder(key_watch, "k2")) == (None, PRESS)
 
+    def test_a_tenant_comes_with_the_name_of_its_key(self, key_watch: KeyWatch, file: Path) -> None:
+        """What is asked by a key is charged under its id."""
+        put(file, bearer("k1"), pair())
+        key_watch.start()
+        tenant, key_pair = key_watch.holder(digest("native", "k1")), key_watch.pair("AK")
+        assert tenant == replace(SHOP, key="key_k1")
+        assert key_pair is not None
+        assert key_pair.tenant == replace(SHOP, key="key_AK")
+
     def test_the_file_is_looked_at_once_a_second(
         self, key_watch: KeyWatch, file: Path, clock: HandClock
     ) -> None:
@@ -339,7 +351,8 @@ class TestLive:
     def test_a_pair_comes_with_regions_and_expiry(self, key_watch: KeyWatch, file: Path) -> None:
         """A pair comes with its regions and its expiry, which the check of the signature judges."""
         put(file, pair(regions=("eu-west-1",), expires=START))
-        assert key_watch.pair("AK") == KeyPair("SK", SHOP, ("eu-west-1",), START)
+        tenant = replace(SHOP, key="key_AK")
+        assert key_watch.pair("AK") == KeyPair("SK", tenant, ("eu-west-1",), START)
         assert key_watch.pair("other") is None
 
     @pytest.mark.parametrize("broken", ["{", "", None], ids=["broken", "empty", "gone"])

@@ -96,7 +96,8 @@ def today(fields: dict[str, Any]) -> bytes:
     """The bytes of an entry with these fields as they are written now: with further fields, which
     earlier versions ignore."""
     photo = {**fields["photo"], "is_large": False}
-    return msgspec.msgpack.encode({**fields, "photo": photo, "version": VERSION, "plan": ""})
+    later = {"version": VERSION, "plan": "", "key": "", "tags": ""}
+    return msgspec.msgpack.encode({**fields, "photo": photo, **later})
 
 
 def entry(task: Task) -> Entry:

@@ -14,6 +14,7 @@ from gateway.core.clock import steady
 from gateway.core.errors import BilledUnknown
 from gateway.core.events import Events
 from gateway.ledger.accounts import total
+from gateway.store.ledger import tenant_accounts
 from gateway.testing.pictures import Block, drawn, photo
 from gateway.testing.provider import ScriptedProvider, about
 from gateway.upstream.client import UpstreamClient
@@ -58,7 +59,7 @@ async def test_a_call_without_end_is_one_that_may_be_billed() -> None:
     async with run_pipeline(one, route, billed_unknown="fail") as pipeline:
         (outcome,) = await pipeline.answer(RED)
         assert isinstance(outcome.error, BilledUnknown)
-        assert total(await pipeline.buffer.ledger.accounts()).unknown == 1
+        assert total(await tenant_accounts(pipeline.buffer.ledger)).unknown == 1
         assert pipeline.upstream["one"].breaker.state == "open"
 
 

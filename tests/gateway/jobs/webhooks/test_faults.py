@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 import pytest
 
 from gateway.core.errors import BufferAway
 from gateway.core.events import DeliveryResult, Events, WebhookAttempted
 from gateway.jobs.webhooks.deliverer import (
+    Attempt,
     Deliverer,
     DeliveryPace,
 )
 from gateway.store.jobs import Delivery
 from tests.support.waiting import wait_until
 from tests.support.webhooks import (
-    SECRET,
     START,
     DeliveryMemory,
     ScriptedPost,
-    body_of,
     delivery,
     run_deliverer,
 )
@@ -101,14 +99,12 @@ async def test_a_cancelled_deliverer_stops_at_once() -> None:
     """A cancelled deliverer stops at once, and leaves deliveries under way to their lease."""
     called = asyncio.Event()
 
-    async def hang(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def hang(delivery: Delivery) -> Attempt:
         called.set()
         await asyncio.Event().wait()
 
     store = DeliveryMemory(waiting={"d1": delivery()})
-    deliverer = Deliverer(
-        store, hang, body_of, lambda tenant: [SECRET], events=Events(), clock=lambda: START
-    )
+    deliverer = Deliverer(store, hang, events=Events(), clock=lambda: START)
     task = asyncio.create_task(deliverer.run())
     await called.wait()
     task.cancel()

@@ -66,8 +66,7 @@ async def photo_keys(server: RedisServer) -> AsyncIterator[PhotoKeys]:
     living replicas."""
     commands = patient_commands(server)
     standing = (
-        "{imgrid}:ledger",
-        "{imgrid}:tenants",
+        "{imgrid}:accounts",
         "{imgrid}:alive",
         "{imgrid}:beat",
         "{imgrid}:commits",

@@ -24,9 +24,17 @@ from gateway.core.model import (
     Size,
     Step,
 )
-from gateway.ledger.accounts import Account, billed_charges
+from gateway.ledger.accounts import (
+    MOST_ROWS,
+    Account,
+    AccountKey,
+    billed_charges,
+    day_of,
+)
+from gateway.ledger.accounts import OTHER as BEYOND
 from gateway.store.buffer import Buffer, Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
+from gateway.store.ledger import LedgerQuery, tenant_accounts
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import BufferRecorder
@@ -91,7 +99,7 @@ async def test_a_new_buffer_holds_nothing(buffer: MemoryBuffer | RedisBuffer) ->
     assert await buffer.backlogs() == {}
     assert await buffer.occupancy() == Occupancy(0, 0, 0)
     assert await buffer.claim(BIG, ALL) == []
-    assert await buffer.ledger.accounts() == {}
+    assert await tenant_accounts(buffer.ledger) == {}
     assert await buffer.dead_letters() == ()
     assert buffer.problem == ""
 
@@ -208,8 +216,10 @@ async def test_watched_photos_count_only_their_charges(buffer: MemoryBuffer | Re
         )
         await recorder.until(lambda: len(recorder.outcomes) == 2)
     assert await buffer.occupancy() == Occupancy(0, 0, 0)
-    assert await buffer.ledger.accounts() == {
-        "ann": Account(billed=pytest.approx(1), paid_usd=pytest.approx(0.002))
+    assert await tenant_accounts(buffer.ledger) == {
+        "ann": Account(
+            billed=pytest.approx(1), paid_usd=pytest.approx(0.002), watching=pytest.approx(1)
+        )
     }
 
 
@@ -371,8 +381,10 @@ async def test_the_ledger_counts_charges_and_departures_once(
     settlements = [Settlement(each, Outcome(None), 0.001) for each in claimed]
     await buffer.commit(Commit(withdrawn_ids=["b"]))
     await buffer.commit(Commit(settlements=settlements, charges=billed_charges(claimed, 0.002)))
-    await buffer.commit(Commit(settlements=settlements, charges={"ann": Account(unknown=1)}))
-    accounts = await buffer.ledger.accounts()
+    await buffer.commit(
+        Commit(settlements=settlements, charges={AccountKey("ann"): Account(unknown=1)})
+    )
+    accounts = await tenant_accounts(buffer.ledger)
     assert accounts["ann"] == Account(1, 1, 0.5, 1, 0.001, 0.001)
     assert accounts["bob"] == Account(1, 0, 0.5, 0, 0.001, 0)
 
@@ -382,7 +394,7 @@ async def test_a_failed_photo_counts_as_unanswered(buffer: MemoryBuffer | RedisB
     await buffer.put(entries("a"))
     claimed = await buffer.claim(BIG, ALL)
     await settle(buffer, *claimed, outcome=Outcome(None, error=UpstreamFailed("no")))
-    assert await buffer.ledger.accounts() == {"tenant": Account(photos=1)}
+    assert await tenant_accounts(buffer.ledger) == {"tenant": Account(photos=1)}
 
 
 async def test_an_ended_claim_or_full_grid_wakes_the_listener(
@@ -599,3 +611,65 @@ async def put(buffer: Buffer, entries: Sequence[Entry]) -> bool:
     except Busy:
         return False
     return True
+
+
+async def test_accounts_are_kept_by_key_tags_task_provider_and_route(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """A photo's bill is under the key and the tags that it came with and the provider that was
+    paid; the photo itself under the provider that answered it, or none."""
+    a = entry("a", key="phone", tags="team=search")
+    b = entry("b", key="web")
+    await buffer.put([a, b])
+    claimed = await buffer.claim(BIG, ALL)
+    step = Step(0, "two", "c", BIG.shape, 2, 1, 0.1, 0.2, 0.3, ())
+    answered = Settlement(claimed[0], Outcome(None, steps=(step,)), 0.001)
+    await buffer.commit(
+        Commit(
+            settlements=[answered],
+            withdrawn_ids=["b"],
+            charges=billed_charges(claimed, 0.002),
+        )
+    )
+    rows = await buffer.ledger.rows()
+    half = Account(billed=0.5, paid_usd=0.001)
+    assert {row.key: row.account for row in rows} == {
+        AccountKey("tenant", "phone", "team=search", "objects", "one", "route"): half,
+        AccountKey("tenant", "phone", "team=search", "objects", "two", "route"): Account(
+            1, 1, alone_usd=0.001
+        ),
+        AccountKey("tenant", "web", "", "objects", "one", "route"): half,
+        AccountKey("tenant", "web", "", "objects", "", "route"): Account(1),
+    }
+    assert {row.day for row in rows} == {day_of(time.time())}
+
+
+async def test_rows_are_of_the_days_and_the_tenant_asked_for(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """A query reads one tenant's accounts, of days between two."""
+    charges = {AccountKey(name): Account(billed=1) for name in ("ann", "bob")}
+    await buffer.ledger.charge(charges, charge_id="c")
+    today = day_of(time.time())
+
+    async def tenants(*query: str) -> list[str]:
+        rows = await buffer.ledger.rows(LedgerQuery(*query))
+        return [row.key.tenant for row in rows]
+
+    assert await tenants() == ["ann", "bob"]
+    assert await tenants(today, today, "bob") == ["bob"]
+    assert await tenants("2001-01-01", "2001-01-02") == []
+    assert await tenants("2100-01-01") == []
+
+
+async def test_a_client_with_ever_new_tags_has_bounded_accounts(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """Beyond MOST_ROWS accounts of a tenant on one day, new ones count together, and nothing is
+    lost."""
+    charges = {AccountKey("ann", tags=f"n={n}"): Account(billed=1) for n in range(MOST_ROWS + 5)}
+    await buffer.ledger.charge(charges, charge_id="c")
+    rows = await buffer.ledger.rows()
+    assert len(rows) == MOST_ROWS + 1
+    assert sum(row.account.billed for row in rows) == MOST_ROWS + 5
+    assert AccountKey("ann", BEYOND, BEYOND) in {row.key for row in rows}

@@ -16,6 +16,7 @@ from gateway.core.model import (
 )
 from gateway.store.buffer import MOST_CLAIMS, Commit, Settlement
 from gateway.store.inspection import Occupancy
+from gateway.store.ledger import tenant_accounts
 from gateway.store.redis import keys
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.store.redis.limits import LEASE_S
@@ -304,7 +305,7 @@ class TestDeliveries:
             (letter,) = await home.dead_letters()
             assert (letter.photo, letter.tenant, letter.claims) == ("a", "ann", MOST_CLAIMS)
             assert await home.occupancy() == Occupancy()
-            assert (await home.ledger.accounts())["ann"].photos == 1
+            assert (await tenant_accounts(home.ledger))["ann"].photos == 1
         assert await photo_keys() == {"{imgrid}:dead"}
 
     async def test_progress_resets_the_count_of_claims(self, server: RedisServer) -> None:

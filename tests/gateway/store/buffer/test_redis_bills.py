@@ -10,6 +10,7 @@ from gateway.core.model import (
 )
 from gateway.ledger.accounts import billed_charges, total
 from gateway.store.buffer import Commit, Settlement
+from gateway.store.ledger import tenant_accounts
 from gateway.testing.listeners import BufferRecorder
 from gateway.testing.redis_server import RedisServer
 from tests.support.redis_buffer import (
@@ -40,7 +41,7 @@ class TestBills:
             assert names(await one.ask("canvas", claimed)) == "abc"
             await die(one)
             await two.heartbeat.beat()
-            accounts = await two.ledger.accounts()
+            accounts = await tenant_accounts(two.ledger)
             assert accounts["ann"].unknown == pytest.approx(2 / 3)
             assert accounts["bob"].unknown == pytest.approx(1 / 3)
             if rule == "retry":
@@ -65,10 +66,10 @@ class TestBills:
             await one.ask("canvas", claimed)
             await die(one)
             await two.heartbeat.beat()
-            assert total(await two.ledger.accounts()).unknown == pytest.approx(1)
+            assert total(await tenant_accounts(two.ledger)).unknown == pytest.approx(1)
             await one.heartbeat.beat()
             await one.commit(Commit(ended_canvas="canvas", charges=billed_charges(claimed, 0.001)))
-            account = total(await two.ledger.accounts())
+            account = total(await tenant_accounts(two.ledger))
             assert (account.billed, account.unknown) == (pytest.approx(1), pytest.approx(0))
 
     async def test_a_death_during_a_free_call_leaves_no_bill(self, server: RedisServer) -> None:
@@ -83,7 +84,7 @@ class TestBills:
             assert names(await one.ask("", await one.claim(LANE, ALL))) == "a"
             await die(one)
             await two.heartbeat.beat()
-            assert total(await two.ledger.accounts()).unknown == 0
+            assert total(await tenant_accounts(two.ledger)).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
     async def test_watched_photos_leave_with_their_replica(self, server: RedisServer) -> None:
@@ -94,7 +95,7 @@ class TestBills:
             await die(one)
             await two.heartbeat.beat()
             assert (await two.occupancy()).photos == 0
-            assert total(await two.ledger.accounts()).photos == 0
+            assert total(await tenant_accounts(two.ledger)).photos == 0
 
     async def test_a_death_without_a_billed_call_leaves_no_bill(self, server: RedisServer) -> None:
         """A death before the call, or after a failed call that is known to be free, leaves no
@@ -110,7 +111,7 @@ class TestBills:
             await one.commit(Commit(ended_canvas="canvas"))
             await die(one)
             await two.heartbeat.beat()
-            assert total(await two.ledger.accounts()).unknown == 0
+            assert total(await tenant_accounts(two.ledger)).unknown == 0
             assert names(await two.claim(LANE, ALL)) == "a"
 
     async def test_an_answer_and_its_photos_are_settled_in_one_step(
@@ -135,7 +136,7 @@ class TestBills:
             await two.heartbeat.beat()
             await recorder.until(lambda: "a" in recorder.outcomes)
             assert await two.backlogs() == {}
-            account = total(await two.ledger.accounts())
+            account = total(await tenant_accounts(two.ledger))
             assert (account.photos, account.billed, account.unknown) == (1, 1, 0)
 
     async def test_a_repeated_commit_counts_once(self, server: RedisServer) -> None:
@@ -148,6 +149,6 @@ class TestBills:
                 charges=billed_charges(claimed, 0.001),
             )
             assert await one.commit(commit) == await one.commit(commit) == {"a"}
-            assert total(await one.ledger.accounts()).billed == 1
+            assert total(await tenant_accounts(one.ledger)).billed == 1
             late = Commit(settlements=[Settlement(claimed[0], Outcome(None))])
             assert await one.commit(late) == await one.commit(late) == frozenset()

@@ -19,6 +19,7 @@ from gateway.core.model import (
 from gateway.ledger.accounts import total
 from gateway.store.buffer import MOST_CLAIMS, Capacity, Commit, Settlement
 from gateway.store.inspection import Occupancy
+from gateway.store.ledger import tenant_accounts
 from gateway.store.redis.scripts import Script
 from gateway.testing.listeners import BufferRecorder
 from gateway.testing.redis_server import RedisServer
@@ -65,7 +66,7 @@ class TestUrls:
                 await die(one)
                 await two.heartbeat.beat()
             assert await two.occupancy() == Occupancy()
-            assert total(await two.ledger.accounts()).photos == 4
+            assert total(await tenant_accounts(two.ledger)).photos == 4
             await two.replica.commands.client.delete("{imgrid}:dead")
             assert await photo_keys() == set()
 

@@ -9,6 +9,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.model import FetchEntry, FetchLane, Outcome, RemotePhoto
 from gateway.store.buffer import Commit, Settlement
 from gateway.store.codec import lane_key
+from gateway.store.ledger import tenant_accounts
 from gateway.store.redis import keys
 from gateway.store.redis.buffer import RedisBuffer
 from gateway.testing.listeners import BufferRecorder
@@ -50,7 +51,7 @@ class TestEntries:
             await recorder.until(lambda: len(recorder.outcomes) == 3)
             assert type(recorder.outcomes["b"].error) is GatewayError
             assert recorder.outcomes["a"].error is None
-            account = (await buffer.ledger.accounts())["ann"]
+            account = (await tenant_accounts(buffer.ledger))["ann"]
             assert (account.photos, account.answered) == (3, 2)
         assert await photo_keys() == set()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import BadFormat
-from gateway.store.jobs import Job, WebhookTarget
+from gateway.store.jobs import Job, WebhookTarget, end_delivery_id
 from gateway.store.redis.jobs import RedisJobStore
 from gateway.store.sqlite.jobs import SqliteJobStore
 from tests.support.clocks import HandClock
@@ -203,6 +203,40 @@ class TestOutcome:
         await store.deliveries.add_failure("none", "why", None)
         await store.deliveries.add_failure("none", "why", 1.0)
         assert await store.deliveries.dead_deliveries() == []
+
+
+class TestFind:
+    async def test_a_delivery_is_found_until_it_is_made(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any], clock: HandClock
+    ) -> None:
+        """The delivery about a job's end is found as soon as the job has ended, dead or alive, and
+        no longer once it was made."""
+        open_id, dead_id, made_id = [end_delivery_id((await end_job()).id) for _ in range(3)]
+        await store.deliveries.claim(clock.now, 60, 9)
+        await store.deliveries.complete(made_id)
+        await store.deliveries.add_failure(dead_id, "gone", None)
+        found = await store.deliveries.find([open_id, dead_id, made_id, "none"])
+        assert {each.id: (each.dead, each.last_error) for each in found.values()} == {
+            open_id: (False, ""),
+            dead_id: (True, "gone"),
+        }
+        assert all(each.id == delivery_id for delivery_id, each in found.items())
+
+    async def test_a_replayed_delivery_is_alive(
+        self, store: RedisJobStore | SqliteJobStore, end_job: Callable[..., Any]
+    ) -> None:
+        """A dead delivery that is replayed is dead no more."""
+        delivery_id = end_delivery_id((await end_job()).id)
+        await store.deliveries.add_failure(delivery_id, "gone", None)
+        await store.deliveries.replay([delivery_id])
+        found = await store.deliveries.find([delivery_id])
+        assert not found[delivery_id].dead
+
+    async def test_nothing_is_found_in_an_empty_store(
+        self, store: RedisJobStore | SqliteJobStore
+    ) -> None:
+        """An empty store, which has no file yet, finds nothing."""
+        assert await store.deliveries.find(["none"]) == {}
 
 
 class TestReplay:

@@ -28,8 +28,7 @@ from tests.support.waiting import Stopwatch, wait_until
 HOOK = WebhookTarget("https://shop.example/hook", each_photo=True)
 ALL = 1e12
 STANDING = (
-    "{imgrid}:ledger",
-    "{imgrid}:tenants",
+    "{imgrid}:accounts",
     "{imgrid}:alive",
     "{imgrid}:beat",
     "{imgrid}:commits",

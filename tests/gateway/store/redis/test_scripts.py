@@ -16,10 +16,10 @@ NAMES = sorted(path.relative_to(LUA).with_suffix("").as_posix() for path in LUA.
 SCRIPTS = [name for name in NAMES if not name.startswith("shared/")]
 
 WORD = re.compile(r"[A-Za-z]")
-REDIS_WORD = re.compile(r"[A-Z]+|-inf|%[.0-9]*[a-z]|\[\^\\n\]\+|\\n|shared/[a-z_]+")
+REDIS_WORD = re.compile(r"[A-Z]+|-inf|%[.0-9]*[a-z](?::%[a-z])?|\[\^\\n\]\+|\\n|shared/[a-z_]+")
 """Commands and options of Redis, formats and patterns of Lua, and names of files."""
 
-LUA_FUNCTIONS = ("ipairs", "pairs", "tonumber", "unpack")
+LUA_FUNCTIONS = ("ipairs", "pairs", "tonumber", "tostring", "unpack")
 POSITIONS = set(range(8))
 """In ARGV and in replies; and 0, 1 and 2 for what they are."""
 UNITS = {1e6, 1e7}

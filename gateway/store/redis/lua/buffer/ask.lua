@@ -12,7 +12,7 @@ local ids, shares = {}, {}
 for _, photo in ipairs(rows) do
   local turn = redis.call('HGET', entry_key(photo.id), ENTRY_TURN)
   if turn == photo.turn then ids[#ids + 1] = photo.id end
-  shares[photo.tenant] = (shares[photo.tenant] or 0) + 1 / #rows
+  shares[photo.account] = (shares[photo.account] or 0) + tonumber(photo.share)
 end
 for _, id in ipairs(ids) do redis.call('HSET', entry_key(id), ENTRY_ASKED, canvas) end
 if #ids > 0 and canvas ~= '' then

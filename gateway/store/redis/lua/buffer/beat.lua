@@ -17,6 +17,12 @@ redis.call('SET', KEY_BEAT, time_text(now))
 local was_registered = is_registered(replica)
 redis.call('ZADD', KEY_ALIVE, now + LEASE_S, replica)
 
+if not was_registered then
+  for _, key in ipairs({KEY_EARLIER_COMMITS, KEY_EARLIER_COMMIT_RESULTS}) do
+    redis.call('EXPIRE', key, DAY_S)
+  end
+end
+
 local removed = {}
 for _, dead_replica in ipairs(redis.call('ZRANGEBYSCORE', KEY_ALIVE, '-inf', now)) do
   for _, id in ipairs(reclaim(dead_replica)) do removed[#removed + 1] = id end

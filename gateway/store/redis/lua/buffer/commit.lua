@@ -1,23 +1,24 @@
 #!lua flags=allow-oom
 -- Does all that follows from one answer, or from one failure.
--- ARGV: the commit's id; the replica; the canvas whose call has ended, or ''; then four lists, each
--- with its length before it: a SETTLEMENT_ROW for each photo that leaves with an outcome, a
--- REQUEUE_ROW for each photo that waits again, the ids of photos that leave without an outcome, and
--- a CHARGE_ROW for each tenant.
+-- ARGV: as in shared/commits.lua; the canvas whose call has ended, or ''; the id of the hold that
+-- ends, or ''; then five lists, each with its length before it: a SETTLEMENT_ROW for each
+-- photo that leaves with an outcome, a REQUEUE_ROW for each photo that waits again, the ids of
+-- photos that leave without an outcome, a CHARGE_ROW for each account, a METER_ROW for each meter.
 -- Returns the ids of the photos that were settled or wait again. A photo that another replica
 -- claimed meanwhile is left alone.
 require 'shared/arguments'
 require 'shared/commits'
 require 'shared/ledger'
+require 'shared/meters'
 require 'shared/removal'
 
-local commit, replica, canvas = argument(), argument(), argument()
+local canvas, hold = argument(), argument()
 local settlements, requeues = row_list(SETTLEMENT_ROW), row_list(REQUEUE_ROW)
 local withdrawn_ids = {}
 for i = 1, tonumber(argument()) do withdrawn_ids[i] = argument() end
-local charges = row_list(CHARGE_ROW)
+local charges, meters = row_list(CHARGE_ROW), row_list(METER_ROW)
 
-local earlier_ids = earlier_result(commit)
+local earlier_ids = earlier_result()
 if earlier_ids then return earlier_ids end
 
 local function entry_of_turn(id, turn)
@@ -25,7 +26,9 @@ local function entry_of_turn(id, turn)
   if entry and entry.turn == turn then return entry end
 end
 
-for _, tenant_charges in ipairs(charges) do charge(tenant_charges.tenant, tenant_charges) end
+for _, charges_row in ipairs(charges) do charge(charges_row.account, charges_row) end
+for _, row in ipairs(meters) do add_to_meter(row.meter, row.amount) end
+if hold ~= '' then release_hold(replica, hold) end
 
 local counted_ids = {}
 for _, settlement in ipairs(settlements) do
@@ -35,8 +38,9 @@ for _, settlement in ipairs(settlements) do
     local failed, billed = tonumber(settlement.failed), tonumber(settlement.billed)
     deliver_outcome(id, entry, settlement.outcome, failed, billed)
     remove_entry(id, entry)
-    charge(entry.tenant, {photos = photo_count(entry), answered = settlement.answered,
-                          alone_usd = settlement.alone_usd})
+    local account = settlement.account ~= '' and settlement.account or account_of(entry)
+    charge(account, {photos = photo_count(entry), answered = settlement.answered,
+                     alone_usd = settlement.alone_usd, cached = settlement.cached})
     counted_ids[#counted_ids + 1] = id
   end
 end
@@ -65,7 +69,7 @@ for _, id in ipairs(withdrawn_ids) do
   local entry = read_entry(id)
   if entry then
     remove_entry(id, entry)
-    charge(entry.tenant, {photos = photo_count(entry)})
+    charge(account_of(entry), {photos = photo_count(entry)})
   end
 end
 
@@ -73,8 +77,10 @@ end
 -- is taken back.
 if canvas ~= '' and redis.call('HDEL', KEY_CALLS .. replica, canvas) == 0 then
   local shares = redis.call('HGET', KEY_UNSURE_CALLS, canvas)
-  for tenant, share in pairs(cjson.decode(shares or '{}')) do charge(tenant, {unknown = -share}) end
+  for account, share in pairs(cjson.decode(shares or '{}')) do
+    charge(account, {unknown = -share})
+  end
   redis.call('HDEL', KEY_UNSURE_CALLS, canvas)
 end
-remember_result(commit, counted_ids)
+remember_result(counted_ids)
 return counted_ids

@@ -78,7 +78,8 @@ for _, photo in ipairs(new_photos) do
              ENTRY_KIND, photo.priority, ENTRY_TENANT, photo.tenant, ENTRY_PUT_AT, photo.put_at,
              ENTRY_DUE_AT, photo.due_at, ENTRY_BYTES, photo.byte_count, ENTRY_PIXELS, photo.pixels,
              ENTRY_JOB, job, ENTRY_INDEX, photo.job_index, ENTRY_META, photo.meta,
-             ENTRY_OWNER, owner, ENTRY_TURN, 0, ENTRY_TRIES, 0, ENTRY_HOLDER, '', ENTRY_ASKED, '')
+             ENTRY_ACCOUNT, photo.account, ENTRY_OWNER, owner, ENTRY_TURN, 0, ENTRY_TRIES, 0,
+             ENTRY_HOLDER, '', ENTRY_ASKED, '')
   if owner ~= '' then redis.call('SADD', KEY_CLIENT_PHOTOS .. owner, id) end
   add_occupancy(photo.priority, photo.tenant, 1, photo.byte_count, photo.pixels)
   local size_before = lane_size(lane)

@@ -11,6 +11,11 @@ local function read_entry(id)
   return entry
 end
 
+-- Returns the text of the key of the account that a photo counts for.
+local function account_of(entry)
+  return entry.account ~= '' and entry.account or entry.tenant
+end
+
 -- Returns how many photos the entry counts for in its tenant's account: none if it is patient and
 -- of no job, for the gateway asks about it for itself.
 local function photo_count(entry)

@@ -3,6 +3,7 @@
 -- ARGV: the replica that runs this, 1 if photos fail whose call may be billed, the outcomes of dead
 -- letters and of photos whose call may be billed.
 require 'shared/ledger'
+require 'shared/meters'
 require 'shared/removal'
 
 local replica, fails_unsure = ARGV[1], ARGV[2] == '1'
@@ -11,7 +12,7 @@ local dead_letter_outcome, unsure_outcome = ARGV[3], ARGV[4]
 local function fail(id, entry, outcome)
   deliver_outcome(id, entry, outcome, 1, 0)
   remove_entry(id, entry)
-  charge(entry.tenant, {photos = photo_count(entry)})
+  charge(account_of(entry), {photos = photo_count(entry)})
 end
 
 -- Lists a dead letter: the fields are those of DeadPhoto.
@@ -39,7 +40,7 @@ local function charge_open_calls(dead_replica)
   local calls = redis.call('HGETALL', key)
   for i = 1, #calls, 2 do
     local canvas, shares = calls[i], calls[i + 1]
-    for tenant, share in pairs(cjson.decode(shares)) do charge(tenant, {unknown = share}) end
+    for account, share in pairs(cjson.decode(shares)) do charge(account, {unknown = share}) end
     redis.call('HSET', KEY_UNSURE_CALLS, canvas, shares)
     redis.call('EXPIRE', KEY_UNSURE_CALLS, UNSURE_S)
   end
@@ -55,6 +56,9 @@ end
 -- the replica stays on the list of the dead while some are left.
 local function reclaim(dead_replica)
   charge_open_calls(dead_replica)
+  for _, hold in ipairs(redis.call('HKEYS', KEY_HOLDS .. dead_replica)) do
+    release_hold(dead_replica, hold)
+  end
   local client_photos, claims = KEY_CLIENT_PHOTOS .. dead_replica, KEY_CLAIMS .. dead_replica
   local removed = redis.call('SRANDMEMBER', client_photos, RECLAIMED_AT_ONCE)
   for _, id in ipairs(removed) do
@@ -78,6 +82,7 @@ local function reclaim(dead_replica)
   end
   if redis.call('EXISTS', client_photos, claims) == 0 then
     redis.call('DEL', KEY_INBOX .. dead_replica)
+    redis.call('EXPIRE', KEY_COMMITS .. dead_replica, COMMITS_KEPT_S)
     redis.call('ZREM', KEY_ALIVE, dead_replica)
   else
     -- A replica that is alive after all learns of its loss by this.

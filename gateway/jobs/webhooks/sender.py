@@ -1,0 +1,58 @@
+"""The sender of webhooks: signs a message and posts it to its receiver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.core.clock import Clock
+from gateway.core.events import DeliveryResult
+from gateway.jobs.webhooks import signing
+from gateway.jobs.webhooks.deliverer import Attempt
+from gateway.security.egress_errors import FetchFailed, UrlRefused
+from gateway.store.jobs import Delivery
+
+GONE = 410
+
+Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
+"""Sends a body with headers to a URL and returns the status. Raises UrlRefused or FetchFailed."""
+Body = Callable[[Delivery], Awaitable[bytes | None]]
+"""A delivery's body; None where its job has been forgotten."""
+Secrets = Callable[[str], Sequence[str]]
+"""A tenant's secrets by its name, the current one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSender:
+    """What the deliverer calls. `clock` is the one that receivers compare with their own."""
+
+    post: Post
+    body: Body
+    secrets: Secrets
+    clock: Clock = time.time
+
+    async def send(self, delivery: Delivery) -> Attempt:
+        """One attempt. Raises GatewayError where the store cannot be read: then none was made."""
+        body = await self.body(delivery)
+        if body is None:
+            return Attempt(DeliveryResult.DROPPED)
+        secrets = self.secrets(delivery.tenant)
+        if not secrets:
+            return Attempt(DeliveryResult.RETRY, "There is no secret to sign with.")
+        headers = signing.headers(secrets, delivery.id, int(self.clock()), body)
+        try:
+            return _attempt_of(await self.post(delivery.url, body, headers))
+        except UrlRefused as error:
+            return Attempt(DeliveryResult.DEAD, str(error))
+        except FetchFailed as error:
+            return Attempt(DeliveryResult.RETRY, str(error))
+
+
+def _attempt_of(status: int) -> Attempt:
+    """What a receiver's HTTP status means. A redirect is a failure: the client must name the final
+    URL itself."""
+    if 200 <= status < 300:
+        return Attempt(DeliveryResult.DELIVERED)
+    result = DeliveryResult.DEAD if status == GONE else DeliveryResult.RETRY
+    return Attempt(result, f"The receiver answered with status {status}.")

@@ -1,0 +1,170 @@
+"""Watches the ledger: tells tenants and operators once when a budget reaches a threshold, and keeps
+the month's price tiers current."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from gateway.core.clock import Clock
+from gateway.core.errors import BufferAway, GatewayError
+from gateway.core.events import BudgetReached, Events
+from gateway.ledger.accounts import LedgerRow, day_of
+from gateway.ledger.budgets import Budget, BudgetMode, Budgets, Spending
+from gateway.store.budgets import BudgetStore
+from gateway.store.ledger import Ledger, LedgerQuery
+from gateway.upstream.tiers import MonthCount, RunningTiers
+
+log = logging.getLogger("imgrid")
+
+POLL_S = 5.0
+"""Between two looks at the budgets."""
+TIERS_S = 60.0
+"""Between two looks at the month's counts."""
+NOTICE_S = 60.0
+"""How long one process may take to send a notice."""
+
+
+class BudgetNotice(NamedTuple):
+    """A budget that reached a threshold. `id` is the same for whoever sends it."""
+
+    id: str
+    budget: Budget
+    threshold: float
+    spent: float
+    resets_at: float
+
+    @property
+    def body(self) -> bytes:
+        """The webhook's body."""
+        budget = self.budget
+        return msgspec.json.encode(
+            {
+                "type": "budget.reached",
+                "budget": budget.title,
+                "unit": budget.unit.value,
+                "period": budget.period.value,
+                "mode": budget.mode.value,
+                "key": budget.key,
+                "tag": budget.tag,
+                "limit": budget.limit,
+                "spent": round(self.spent, 6),
+                "threshold": self.threshold,
+                "resets_at": round(self.resets_at),
+            }
+        )
+
+
+Send = Callable[[BudgetNotice], Awaitable[bool]]
+"""Sends a notice to the tenant's webhook. Returns whether it has arrived, or has nowhere to go."""
+
+
+@dataclass
+class LedgerWatch:
+    """Holds the notices that are known to be sent. `over` are the meters that have reached their
+    limit, which it keeps current; `has_tiers` says whether any price has tiers."""
+
+    budgets: Budgets
+    store: BudgetStore
+    ledger: Ledger
+    tiers: RunningTiers
+    over: set[str]
+    send: Send
+    events: Events
+    clock: Clock
+    has_tiers: bool
+    sent: set[str] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Watches until cancelled; returns at once where there is nothing to watch."""
+        tiers_at = 0.0
+        while self.budgets.all or self.has_tiers:
+            try:
+                if self.has_tiers and time.monotonic() >= tiers_at:
+                    await self.update_tiers()
+                    tiers_at = time.monotonic() + TIERS_S
+                await self.look()
+            except BufferAway:
+                pass  # what watches the buffer tells of it
+            except Exception:
+                log.exception("the ledger cannot be watched; the next look is due")
+            await asyncio.sleep(POLL_S)
+
+    async def update_tiers(self) -> None:
+        """Reads the month's counts. Raises BufferAway."""
+        first_day = day_of(self.clock())[: len("2026-12")] + "-01"
+        self.tiers.update(month_counts(await self.ledger.rows(LedgerQuery(first_day))))
+
+    async def look(self) -> None:
+        """Looks at all budgets once, and sends the notices that are due. Raises BufferAway."""
+        if not self.budgets.all:
+            return
+        now = self.clock()
+        meters = {budget.meter(now): budget for budget in self.budgets.all}
+        spendings = await self.store.spendings(list(meters))
+        self.over.clear()
+        for budget in self.budgets.all:
+            spending = spendings[budget.meter(now)]
+            self.events.tell(_reached(budget, spending))
+            if spending.spent >= budget.limit:
+                self.over.add(budget.meter(now))
+        for notice in _notices(self.budgets.all, spendings, now):
+            if notice.id not in self.sent:
+                await self._send(notice)
+
+    async def _send(self, notice: BudgetNotice) -> None:
+        if not await self.store.begin_notice(notice.id, lease_s=NOTICE_S):
+            return
+        is_sent = False
+        try:
+            is_sent = await self.send(notice)
+        except GatewayError as error:
+            log.warning("a notice of a budget waits: %s", error)
+        finally:
+            await self.store.end_notice(notice.id, is_sent=is_sent)
+        if is_sent:
+            self.sent.add(notice.id)
+            log.warning(
+                "tenant %s has spent %.0f %% of its budget of %s",
+                notice.budget.tenant,
+                100 * notice.spent / notice.budget.limit,
+                notice.budget.title,
+            )
+
+
+def month_counts(rows: Iterable[LedgerRow]) -> Mapping[tuple[str, str], MonthCount]:
+    """The counts of a month's accounts, by provider and task."""
+    counts: dict[tuple[str, str], MonthCount] = defaultdict(MonthCount)
+    for row in rows:
+        name = row.key.provider, row.key.task
+        billed, answered = counts[name]
+        counts[name] = MonthCount(billed + row.account.billed, answered + row.account.answered)
+    return counts
+
+
+def _reached(budget: Budget, spending: Spending) -> BudgetReached:
+    return BudgetReached(budget.tenant, budget.title, spending.spent / budget.limit)
+
+
+def _notices(
+    budgets: Sequence[Budget], spendings: Mapping[str, Spending], now: float
+) -> Iterable[BudgetNotice]:
+    """The thresholds that are reached, the highest of each budget only: who is told of 80 % need
+    not be told of 50 %."""
+    for budget in budgets:
+        if budget.mode == BudgetMode.SHADOW:
+            continue
+        meter = budget.meter(now)
+        spent = spendings[meter].spent
+        reached = [share for share in budget.tell_at if spent >= share * budget.limit]
+        if reached:
+            threshold = max(reached)
+            notice_id = f"{meter}:{budget.limit:g}:{threshold:g}"
+            yield BudgetNotice(notice_id, budget, threshold, spent, budget.resets_at(now))
