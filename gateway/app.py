@@ -25,6 +25,8 @@ from gateway.api.endpoint import Endpoint
 from gateway.api.intake import Intake
 from gateway.api.ops_server import ops_serving
 from gateway.api.request_record import RequestRecorder
+from gateway.api.resources.dashboard import DashboardApi
+from gateway.api.resources.dashboard_money import MoneyView
 from gateway.api.resources.documentation import Documentation
 from gateway.api.resources.health import Operations, ReadinessProbe
 from gateway.api.resources.jobs import JobsApi
@@ -67,7 +69,7 @@ def create_app(parts: Parts) -> Starlette:
         operations.add_health_to(app)
         app.state.ops = _ops_app(replace(operations, is_private=True), usage)
     _add_dialects(app, parts)
-    _add_resources(app, parts)
+    _add_resources(app, parts, operations.readiness)
     ModelsApi(parts.service, operations.readiness, parts.keyring).add_to(app)
     app.add_exception_handler(HTTPException, not_found)
     return app
@@ -116,20 +118,37 @@ def _http_route(method_and_path: str, endpoint: Endpoint) -> HttpRoute:
     return route
 
 
-def _add_resources(app: Starlette, parts: Parts) -> None:
-    """Adds the gateway's own endpoints."""
+def _add_resources(app: Starlette, parts: Parts, readiness: ReadinessProbe) -> None:
+    """Adds the gateway's own endpoints. The dashboard is at the operators' address, if there is
+    one."""
     config = parts.settings
     job_intake = _intake(parts, config.jobs.max_request_bytes)
     streams = FairBudget(config.limits.max_event_streams, config.tenant_count)
     JobsApi(parts.jobs, parts.keyring, job_intake, streams, lambda: _is_stopping(app)).add_to(app)
     ReadOperationsApi(parts.jobs, parts.keyring, job_intake).add_to(app)
-    RoutesApi(
+    routes = RoutesApi(
         tuple(parts.routes.values()),
         parts.pipeline.drift_monitor,
         parts.pipeline.group_sizer,
         parts.pipeline.learner.lessons,
         parts.keyring,
-    ).add_to(app)
+    )
+    routes.add_to(app)
+    dashboard = DashboardApi(
+        money=MoneyView(parts.stores.ledger),
+        budgets=parts.pipeline.scheduler.budget_gate.budgets,
+        budget_store=parts.stores.budgets,
+        inspection=parts.stores.inspection,
+        deliveries=parts.stores.deliveries,
+        upstream=parts.pipeline.upstream,
+        metrics=parts.metrics,
+        routes=routes,
+        readiness=readiness,
+        keyring=parts.keyring,
+        clock=parts.clock,
+        notices=lambda: _notices(parts),
+    )
+    dashboard.add_to(getattr(app.state, "ops", app))
 
 
 def _connections(parts: Parts) -> ConnectionRegister:
@@ -156,10 +175,19 @@ def _operations(parts: Parts, app: Starlette) -> Operations:
         metrics=parts.metrics,
         keyring=parts.keyring,
         clock=parts.clock,
-        notices=lambda: {**parts.stores.notices(), **parts.reloader.problems},
+        notices=lambda: _notices(parts),
         connections=app.state.connections.counts,
         grpc_calls=parts.grpc.call_counts if parts.grpc else dict,
     )
+
+
+def _notices(parts: Parts) -> dict[str, str]:
+    """What is wrong while photos are answered, by name."""
+    losses = {f"route {name}": text for name, text in parts.ledger_watch.losses.items()}
+    store = parts.keyring.store
+    # the last good keys stay valid
+    keys = {"keys": store.problem} if store is not None and store.problem else {}
+    return {**parts.stores.notices(), **parts.reloader.problems, **keys, **losses}
 
 
 def _usage(parts: Parts) -> UsageApi:

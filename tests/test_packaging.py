@@ -41,6 +41,8 @@ PACKAGE_DATA = {
     "Lua scripts": "gateway/store/redis/lua/**/*.lua",
     "the schema of the jobs' file": "gateway/store/sqlite/schema.sql",
     "pages": "gateway/**/*.html",
+    "scripts of pages": "gateway/**/*.js",
+    "styles of pages": "gateway/**/*.css",
     "examples of a configuration": "gateway/cli/examples/*.yaml",
     "names of things": "gateway/vocabulary/**/*.yaml",
     "marks of typed packages": "*/py.typed",

@@ -7,10 +7,12 @@ from typing import NamedTuple
 
 from gateway.batch.unit import PhotoAsker
 from gateway.config import settings
+from gateway.core.route_price import photo_price
 from providers import onnx
 from providers.engine.machine import MachineProfile
 from thresholds.plan.throughput import CPU, StageCost, capacities_of, photos_per_s, run_cost
 from thresholds.shape import ALONE
+from thresholds.variants import TARGET
 
 
 class RunForecast(NamedTuple):
@@ -31,20 +33,13 @@ class RunForecast(NamedTuple):
 def forecast(asker: PhotoAsker, photos: int) -> RunForecast:
     """What so many photos will cost and take."""
     route, prices = asker.route, asker.prices
-    least_usd, most_usd, may_end = 0.0, 0.0, False
-    for stage in route.cascade.stages:
-        is_free = bool(route.companion) and stage.provider == route.companion
-        usd = 0.0 if is_free else prices[stage.provider or ""] / stage.shape.cells
-        least_usd += 0.0 if may_end else usd
-        most_usd += usd
-        may_end = may_end or stage.rule.kind != "onward"
-    images = route.cascade.images
+    price = photo_price(route, TARGET, lambda name: prices["" if name == route.provider else name])
     return RunForecast(
         photos,
-        photos * least_usd,
-        photos * most_usd,
-        photos * prices[""],
-        None if images is None else photos * images * prices[""],
+        photos * price.least_usd,
+        photos * price.most_usd,
+        photos * price.alone_usd,
+        None if price.usd is None else photos * price.usd,
         _seconds(asker, photos),
     )
 

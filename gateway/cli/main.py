@@ -242,6 +242,23 @@ def webhooks_replay(
     out.print(f"{count} {'delivery is' if count == 1 else 'deliveries are'} due again")
 
 
+@webhooks_app.command("test")
+@paragraph_help
+def webhooks_test(
+    url: Annotated[str, typer.Argument(help="The receiver's URL.")],
+    tenant: Annotated[str, typer.Option(help="Sign as for this tenant.")] = "",
+    config: ConfigFile = DEFAULT_FILE,
+) -> None:
+    """Send one signed message of the type webhook.test, as the gateway would, and show the
+    receiver's answer. Exits with 1 where it is not 2xx."""
+    from gateway.cli.webhook_message import send_test
+
+    status, seconds = send_test(read(config), config, url, tenant)
+    out.print(f"{status} after {1000 * seconds:.0f} ms")
+    if not 200 <= status < 300:
+        raise typer.Exit(1)
+
+
 @webhooks_app.command("secret")
 @paragraph_help
 def webhooks_secret() -> None:

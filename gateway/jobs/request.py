@@ -59,6 +59,7 @@ class JobBody(Options, forbid_unknown_fields=True, kw_only=True):
     photos: Annotated[list[JobPhotoIn], Meta(min_length=1, max_length=MAX_PHOTOS)]
     webhook: HookIn | None = None
     quality: Quality = "target"
+    dry_run: bool = False
 
 
 class JobFields(Options, forbid_unknown_fields=True):
@@ -67,6 +68,7 @@ class JobFields(Options, forbid_unknown_fields=True):
     webhook: str = ""
     webhook_each_photo: bool = False
     quality: Quality = "target"
+    dry_run: bool = False
 
 
 PhotoContent = bytes | str | GatewayError
@@ -77,7 +79,7 @@ PhotoContent = bytes | str | GatewayError
 class JobRequest:
     """A request for a job. `names` are the client's names of the photos; `key` is the idempotency
     key; `limits` are the API's for photos that came with the request. `all_or_nothing`: one photo
-    that is refused refuses them all."""
+    that is refused refuses them all. `dry_run`: only its price is asked for."""
 
     options: Options
     names: tuple[str, ...]
@@ -87,6 +89,7 @@ class JobRequest:
     quality: Quality = "target"
     limits: Limits = DIALECT.limits
     all_or_nothing: bool = False
+    dry_run: bool = False
 
     @property
     def task(self) -> Task:
@@ -133,6 +136,7 @@ def read(incoming: Incoming) -> JobRequest:
         webhook=settings.webhook,
         key=key,
         quality=quality_of(incoming, settings.quality),
+        dry_run=settings.dry_run,
     )
 
 
@@ -142,6 +146,7 @@ class _JobSettings(NamedTuple):
     options: Options
     webhook: WebhookTarget | None
     quality: Quality
+    dry_run: bool
 
 
 class _NamedPhoto(NamedTuple):
@@ -162,7 +167,7 @@ def _json(incoming: Incoming) -> _RequestParts:
         _NamedPhoto(photo.name, _content(photo, index)) for index, photo in enumerate(body.photos)
     ]
     webhook = WebhookTarget(body.webhook.url, body.webhook.each_photo) if body.webhook else None
-    return _JobSettings(_options(body), webhook, body.quality), photos
+    return _JobSettings(_options(body), webhook, body.quality, body.dry_run), photos
 
 
 def _options(form: Options) -> Options:
@@ -200,4 +205,4 @@ def _settings(fields: Mapping[str, list[str]]) -> _JobSettings:
     if form.webhook_each_photo and not form.webhook:
         raise BadRequest("webhook_each_photo needs a webhook.")
     webhook = WebhookTarget(form.webhook, form.webhook_each_photo) if form.webhook else None
-    return _JobSettings(_options(form), webhook, form.quality)
+    return _JobSettings(_options(form), webhook, form.quality, form.dry_run)

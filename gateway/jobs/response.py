@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.core.errors import NotFound
+from gateway.core.route_price import PhotoPrice
 from gateway.dialects.native.render import photo_out
 from gateway.dialects.native.schemas import Options, PhotoOut
 from gateway.store.jobs import Delivery, Job, JobResult, JobStore
@@ -88,6 +89,28 @@ class Message(Struct):
 def iso(at: float) -> str:
     """Unix seconds as ISO 8601, UTC, to the millisecond."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class QuoteOut(Struct, omit_defaults=True):
+    """The price of a job that was not begun, in USD for all its photos: at least and at most, in
+    full canvases; alone; and what the route's plan foresees, where it says so."""
+
+    photos: int
+    least_usd: float
+    most_usd: float
+    alone_usd: float
+    expected_usd: float | None = None
+
+
+def quote_out(price: PhotoPrice, photos: int) -> QuoteOut:
+    """The price of so many photos."""
+    return QuoteOut(
+        photos,
+        round(photos * price.least_usd, 6),
+        round(photos * price.most_usd, 6),
+        round(photos * price.alone_usd, 6),
+        None if price.usd is None else round(photos * price.usd, 6),
+    )
 
 
 def job_out(job: Job) -> JobOut:

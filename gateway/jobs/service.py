@@ -17,14 +17,17 @@ from gateway.core.limits import PhotoLimits
 from gateway.core.locations import STORES
 from gateway.core.model import BufferEntry, Photo, Quality, RemotePhoto, Tenant, Way
 from gateway.core.question import TaskRequest
+from gateway.core.route_price import photo_price
 from gateway.dialects.native.parse import task_request_of
 from gateway.intake.admission import admit
 from gateway.jobs import request
 from gateway.jobs.ids import job_id
 from gateway.jobs.request import JobRequest, PhotoContent
+from gateway.jobs.response import QuoteOut, quote_out
 from gateway.security.egress_errors import UrlRefused
 from gateway.store.jobs import Job, JobStore, WebhookTarget
 from providers.base import Limits
+from providers.detection import Task
 
 NAME = "jobs"
 """What refusals are counted under, in place of a dialect's name."""
@@ -38,6 +41,11 @@ class MakeEntry(Protocol):
     ) -> BufferEntry: ...
 
 
+def _free(provider: str, task: Task) -> float:
+    """Nothing costs anything."""
+    return 0.0
+
+
 async def _no_limits(tenant: Tenant, photos: int) -> None:
     """Limits nothing."""
 
@@ -49,7 +57,8 @@ class Jobs:
     `way` finds the way of a task request and raises NotServed. `check_url` raises UrlRefused where
     a URL must not be called, `check_source` NotFetched where a tenant may not name a photo's place.
     `webhooks` are the tenants' own, for jobs that name none. `has_secret`
-    says whether there is a secret to sign a tenant's webhooks with. `check_limits` raises
+    says whether there is a secret to sign a tenant's webhooks with. `usd` is the price of a
+    provider's image for a task. `check_limits` raises
     BudgetExhausted or TooFast where a tenant may not ask about so many photos now.
     """
 
@@ -63,10 +72,11 @@ class Jobs:
     clock: Clock
     webhooks: Mapping[str, WebhookTarget] = field(default_factory=dict)
     has_secret: Callable[[str], object] = bool
+    usd: Callable[[str, Task], float] = _free
     check_limits: Callable[[Tenant, int], Awaitable[None]] = _no_limits
 
-    async def submit(self, incoming: Incoming, tenant: Tenant) -> Job:
-        """The job that a request of the native API asks for, accepted.
+    async def submit(self, incoming: Incoming, tenant: Tenant) -> Job | QuoteOut:
+        """The job that a request of the native API asks for, accepted; of a dry run only its price.
 
         Raises BadRequest, NotServed, Conflict, Busy, BudgetExhausted or BufferAway.
         """
@@ -76,7 +86,18 @@ class Jobs:
             raise BadRequest(
                 "webhook: there is no secret to sign it with; the operator sets webhooks.secrets."
             )
+        if job_request.dry_run:
+            return self._quote(job_request, tenant)
         return await self.accept(job_request, tenant)
+
+    def _quote(self, job_request: JobRequest, tenant: Tenant) -> QuoteOut:
+        """The price of the job's photos by their route. Raises NotServed."""
+        task_request = task_request_of(job_request.options, job_request.task)
+        way = self.way(task_request, tenant, job_request.quality)
+        price = photo_price(
+            way.route, way.variant, lambda provider: self.usd(provider, way.route.task)
+        )
+        return quote_out(price, len(job_request.photos))
 
     async def accept(
         self, job_request: JobRequest, tenant: Tenant, digest: str | None = None

@@ -92,7 +92,8 @@ class ComparedPhoto(NamedTuple):
 
 class DriftMonitor:
     """Listens to settled photos. Holds the record, the level and the alertness of each route and
-    plan, and the photos that wait for their comparison."""
+    plan, the record because of which its level last changed, and the photos that wait for their
+    comparison."""
 
     def __init__(
         self,
@@ -112,6 +113,7 @@ class DriftMonitor:
         self._rng = rng
         self._waiting: asyncio.Queue[ComparedPhoto] = asyncio.Queue(WAITING)
         self._records: dict[tuple[str, str], Record] = {}
+        self._causes: dict[tuple[str, str], Record] = {}
         self._alertness: dict[tuple[str, str], _Alertness] = defaultdict(_Alertness)
 
     def record(self, route: Route) -> Record:
@@ -120,6 +122,10 @@ class DriftMonitor:
         if key not in self._records:
             self._records[key] = self._new_record(route, 0)
         return self._records[key]
+
+    def cause(self, route: Route) -> Record | None:
+        """The record because of which the route's level last changed; None where it never did."""
+        return self._causes.get((route.name, route.plan))
 
     def level(self, route: Route) -> str:
         """The variant of its cascade that the route's photos currently go by."""
@@ -240,6 +246,7 @@ class DriftMonitor:
         level = record.due_level(len(route.levels) - 1)
         if level != record.level:
             alertness.alert()
+            self._causes[route.name, route.plan] = record
             self._records[route.name, route.plan] = self._new_record(route, level)
             before, after = route.levels[record.level], route.levels[level]
             self._events.tell(LevelChanged(route.title, before, after, level, record))

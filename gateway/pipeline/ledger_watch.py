@@ -1,5 +1,5 @@
-"""Watches the ledger: tells tenants and operators once when a budget reaches a threshold, and keeps
-the month's price tiers current."""
+"""Watches the ledger: tells tenants and operators once when a budget reaches a threshold, keeps the
+month's price tiers current, and finds routes whose grids cost more than they save."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import msgspec
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
 from gateway.core.events import BudgetReached, Events
-from gateway.ledger.accounts import LedgerRow, day_of
+from gateway.ledger.accounts import Account, LedgerRow, day_of
 from gateway.ledger.budgets import Budget, BudgetMode, Budgets, Spending
 from gateway.store.budgets import BudgetStore
 from gateway.store.ledger import Ledger, LedgerQuery
@@ -26,8 +26,10 @@ log = logging.getLogger("imgrid")
 
 POLL_S = 5.0
 """Between two looks at the budgets."""
-TIERS_S = 60.0
-"""Between two looks at the month's counts."""
+MONTH_S = 300.0
+"""Between two looks at the month's accounts."""
+LEAST_PHOTOS = 500
+"""Answered photos of a month before a route is said to lose."""
 NOTICE_S = 60.0
 """How long one process may take to send a notice."""
 
@@ -68,8 +70,8 @@ Send = Callable[[BudgetNotice], Awaitable[bool]]
 
 @dataclass
 class LedgerWatch:
-    """Holds the notices that are known to be sent. `over` are the meters that have reached their
-    limit, which it keeps current; `has_tiers` says whether any price has tiers."""
+    """Holds the notices that are known to be sent, and what is lost by routes' grids. `over` are
+    the meters that have reached their limit, which it keeps current."""
 
     budgets: Budgets
     store: BudgetStore
@@ -79,17 +81,17 @@ class LedgerWatch:
     send: Send
     events: Events
     clock: Clock
-    has_tiers: bool
     sent: set[str] = field(default_factory=set)
+    losses: Mapping[str, str] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Watches until cancelled; returns at once where there is nothing to watch."""
-        tiers_at = 0.0
-        while self.budgets.all or self.has_tiers:
+        """Watches until cancelled."""
+        month_at = 0.0
+        while True:
             try:
-                if self.has_tiers and time.monotonic() >= tiers_at:
-                    await self.update_tiers()
-                    tiers_at = time.monotonic() + TIERS_S
+                if time.monotonic() >= month_at:
+                    await self.look_at_month()
+                    month_at = time.monotonic() + MONTH_S
                 await self.look()
             except BufferAway:
                 pass  # what watches the buffer tells of it
@@ -97,10 +99,17 @@ class LedgerWatch:
                 log.exception("the ledger cannot be watched; the next look is due")
             await asyncio.sleep(POLL_S)
 
-    async def update_tiers(self) -> None:
-        """Reads the month's counts. Raises BufferAway."""
+    async def look_at_month(self) -> None:
+        """Reads the month's accounts: for the price tiers, and for routes that lose. Raises
+        BufferAway."""
         first_day = day_of(self.clock())[: len("2026-12")] + "-01"
-        self.tiers.update(month_counts(await self.ledger.rows(LedgerQuery(first_day))))
+        rows = await self.ledger.rows(LedgerQuery(first_day))
+        self.tiers.update(month_counts(rows))
+        losses = route_losses(rows)
+        for route, text in losses.items():
+            if route not in self.losses:
+                log.warning("route %s: %s", route, text)
+        self.losses = losses
 
     async def look(self) -> None:
         """Looks at all budgets once, and sends the notices that are due. Raises BufferAway."""
@@ -147,6 +156,24 @@ def month_counts(rows: Iterable[LedgerRow]) -> Mapping[tuple[str, str], MonthCou
         billed, answered = counts[name]
         counts[name] = MonthCount(billed + row.account.billed, answered + row.account.answered)
     return counts
+
+
+def route_losses(rows: Iterable[LedgerRow]) -> Mapping[str, str]:
+    """Of the routes that were billed more images this month than they answered photos, what is
+    wrong. What the gateway asked about for itself does not count."""
+    accounts: dict[str, Account] = defaultdict(Account)
+    for row in rows:
+        accounts[row.key.route] += row.account
+    losses: dict[str, str] = {}
+    for route, account in accounts.items():
+        billed = account.billed - account.learning - account.watching
+        asked = account.answered - account.cached
+        if account.answered >= LEAST_PHOTOS and billed > asked:
+            losses[route] = (
+                f"its grids cost more than they save: {billed:,.0f} images this month for "
+                f"{asked:,} photos; plan it anew, or ask about each photo alone (stages: 1x1)"
+            )
+    return losses
 
 
 def _reached(budget: Budget, spending: Spending) -> BudgetReached:

@@ -11,11 +11,13 @@ import asyncio
 import re
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.core.content_encoding import BrokenBody, Inflater, UnknownEncoding, encoding_of
 from gateway.security.addresses import Network, address_of, refusal
@@ -37,6 +39,25 @@ _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 # A name does not end in a number: resolvers read 2130706433, 0x7f.1 and the like as addresses.
 _NAME = re.compile(rf"(?=.{{1,253}}$)({_LABEL}\.)*(?!([0-9]+|0x[0-9a-f]*)\.?$){_LABEL}\.?")
 _USERINFO = re.compile(r"[^/?#]*//[^/?#]*@")
+
+
+class PostReply(NamedTuple):
+    """A receiver's answer: its HTTP status, and after how many seconds it wants to be asked again,
+    0 where it does not say."""
+
+    status: int
+    retry_after_s: float = 0.0
+
+
+def seconds_of(retry_after: str, now: float) -> float:
+    """The seconds of a Retry-After, which is a number of them or a date (RFC 9110 10.2.3); 0 for
+    none, a past date, or what is neither."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        return max(parsedate_to_datetime(retry_after).timestamp() - now, 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def check_url(url: str) -> httpx.URL:
@@ -121,21 +142,24 @@ class EgressGuard:
                     target = self.check(str(target.join(location)))
             raise FetchFailed("The URL redirects too often.", transient=False)
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        """The status of the answer; a redirect is not followed. Once there is a status, a failure
-        of the rest of the answer is ignored, for a repeated post would arrive twice."""
-        status = 0
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> PostReply:
+        """The answer's status, and its Retry-After; a redirect is not followed. Once there is a
+        status, a failure of the rest of the answer is ignored, for a repeated post would arrive
+        twice."""
+        answered: PostReply | None = None
         try:
             async with (
                 self._time_limited(),
                 self._request("POST", self.check(url), body, headers) as response,
             ):
-                status = response.status
+                retry_after_s = seconds_of(_header(response, "Retry-After"), time.time())
+                answered = PostReply(response.status, retry_after_s)
                 await _read(response, MAX_DRAINED_BYTES)  # so that the connection can serve again
         except FetchFailed:
-            if not status:
+            if answered is None:
                 raise
-        return status
+        assert answered is not None
+        return answered
 
     async def close(self) -> None:
         """Calls under way fail. Does not wait for names that are being resolved."""

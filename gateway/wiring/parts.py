@@ -122,6 +122,7 @@ def build(
         config,
         service,
         stores,
+        pipeline,
         rate_gate=rate_gate,
         network=network,
         secrets=secrets,

@@ -36,7 +36,6 @@ from gateway.wiring.network import Network
 from gateway.wiring.pipeline import Pipeline, photo_limits
 from gateway.wiring.routes import Routing
 from gateway.wiring.stores import Stores
-from providers.base import Provider
 from providers.detection import Task
 
 SigningSecrets = Callable[[str], Sequence[str]]
@@ -134,7 +133,8 @@ def make_ledger_watch(
         message_id = f"budget_{sha256_of(notice.id)[:32]}"
         headers = signing.headers(keys, message_id, int(time.time()), notice.body)
         try:
-            return 200 <= await guard.post(url, notice.body, headers) < 300
+            reply = await guard.post(url, notice.body, headers)
+            return 200 <= reply.status < 300
         except (UrlRefused, FetchFailed) as error:
             raise GatewayError(f"{url}: {error}") from None
 
@@ -147,19 +147,14 @@ def make_ledger_watch(
         send,
         events,
         clock,
-        has_tiers=any(_has_tiers(provider) for provider in routing.providers.values()),
     )
-
-
-def _has_tiers(provider: Provider) -> bool:
-    about = provider.about
-    return any(about.price_of(task).tiers for task in about.tasks)
 
 
 def make_jobs(
     config: Settings,
     service: Service,
     stores: Stores,
+    pipeline: Pipeline,
     *,
     rate_gate: RateGate,
     network: Network,
@@ -189,6 +184,7 @@ def make_jobs(
         clock=clock,
         webhooks=webhooks,
         has_secret=secrets,
+        usd=pipeline.upstream.paid_usd,
         check_limits=check_limits,
     )
 

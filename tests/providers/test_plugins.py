@@ -168,5 +168,7 @@ def test_the_missing_parts_of_a_dialect_are_named(install: Install) -> None:
     """The message about an object that is no dialect names it, its distribution and the missing
     parts."""
     install("plug-k", "imgrid.dialects", {"zulu": "plug_k:DIALECT"}, {"plug_k": "DIALECT = 1"})
-    with pytest.raises(PluginError, match=r"^dialect 'zulu' of plug-k: .* has no name, vendor, paths, lim"):
+    with pytest.raises(
+        PluginError, match=r"^dialect 'zulu' of plug-k: .* has no name, vendor, paths, lim"
+    ):
         dialects.load_all()

@@ -24,7 +24,7 @@ from gateway.jobs.webhooks.deliverer import (
     DeliveryPace,
 )
 from gateway.jobs.webhooks.sender import WebhookSender
-from gateway.security.egress import EgressGuard
+from gateway.security.egress import EgressGuard, PostReply
 from gateway.store.jobs import Delivery
 from tests.support.waiting import wait_until
 
@@ -32,7 +32,7 @@ SECRET = signing.PREFIX + base64.b64encode(bytes(range(32))).decode()
 OTHER_SECRET = signing.new_secret()
 START = 1_800_000_000.0
 
-Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
+Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[PostReply]]
 
 
 @dataclass
@@ -94,16 +94,16 @@ class ScriptedPost:
     """A Post that keeps what is sent, and answers with the statuses in turn, or raises them; the
     last one stays."""
 
-    def __init__(self, *statuses: int | Exception) -> None:
+    def __init__(self, *statuses: int | PostReply | Exception) -> None:
         self.sent: list[tuple[str, bytes, Mapping[str, str]]] = []
         self._statuses = list(statuses)
 
-    async def __call__(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def __call__(self, url: str, body: bytes, headers: Mapping[str, str]) -> PostReply:
         self.sent.append((url, body, headers))
         status = self._statuses.pop(0) if len(self._statuses) > 1 else self._statuses[0]
         if isinstance(status, Exception):
             raise status
-        return status
+        return status if isinstance(status, PostReply) else PostReply(status)
 
 
 @dataclass

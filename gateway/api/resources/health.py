@@ -170,10 +170,6 @@ class Operations:
     async def _readyz(self, request: Request) -> JSONResponse:
         ready, problems = await self.readiness.probe()
         problems = {**problems, **self.notices()}
-        key_store = self.keyring.store
-        if key_store and key_store.problem:
-            # a problem, but ready: the last good keys stay valid
-            problems = {**problems, "keys": key_store.problem}
         if not self._may_see(request):
             problems = dict.fromkeys(problems, WITHHELD)
         content = {"ready": ready, "problems": dict(problems)}

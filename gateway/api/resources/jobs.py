@@ -24,7 +24,7 @@ from gateway.dialects.native.parse import read_options
 from gateway.dialects.query import values_of
 from gateway.jobs.ids import ID_CHARS
 from gateway.jobs.listing import latest_jobs
-from gateway.jobs.response import PATH, JobOut, JobsPage, job_out, job_page
+from gateway.jobs.response import PATH, JobOut, JobsPage, QuoteOut, job_out, job_page
 from gateway.jobs.service import NAME, Jobs
 from gateway.security.keyring import Keyring
 from gateway.store.jobs import Job
@@ -92,6 +92,8 @@ class JobsApi:
         body = await self.intake.read(request, tenant.name)
         incoming = await self.intake.inflated(replace(head_of(request), body=body))
         job = await self.jobs.submit(incoming, tenant)
+        if isinstance(job, QuoteOut):
+            return _json(job)
         return _json(job_out(job), 202, {"Location": f"{PATH}/{job.id}"})
 
     async def _list(self, request: Request, tenant: Tenant) -> Response:

@@ -19,9 +19,17 @@ from gateway.dialects.openapi_parts import (
 )
 from gateway.jobs.ids import ID_CHARS
 from gateway.jobs.request import MAX_PHOTOS, JobBody, JobFields
-from gateway.jobs.response import PATH, JobOut, JobPage, JobPhotoOut, JobsPage, Message
+from gateway.jobs.response import (
+    PATH,
+    JobOut,
+    JobPage,
+    JobPhotoOut,
+    JobsPage,
+    Message,
+    QuoteOut,
+)
 
-_FORMS = (JobBody, JobOut, JobPage, JobsPage, JobPhotoOut, Message, Failure)
+_FORMS = (JobBody, JobOut, JobPage, JobsPage, JobPhotoOut, QuoteOut, Message, Failure)
 
 
 Refs = Mapping[type, dict[str, Any]]
@@ -51,6 +59,7 @@ _OPTIONS = {
     **OPTION_DESCRIPTIONS,
     "webhook": "the URL to tell when the job has ended",
     "webhook_each_photo": "true to tell it each photo as well",
+    "dry_run": "true to get only the price, before anything is asked about",
 }
 _PAGE = {"after": "go on after this: the `next` of the page before", "limit": "at most so many"}
 _ID = {
@@ -79,6 +88,7 @@ def _paths(refs: Refs) -> dict[str, Any]:
                 "parameters": [*options, key],
                 "requestBody": {"required": True, "content": _bodies(refs)},
                 "responses": {
+                    "200": response_of(refs[QuoteOut], "The price, of a dry run"),
                     "202": response_of(refs[JobOut], "Accepted"),
                     **error_responses(refs[Failure]),
                 },

@@ -21,7 +21,7 @@ from gateway.dialects.openapi_parts import SECURED, error_responses, response_of
 from gateway.learning.lessons import Lessons
 from gateway.observe.drift import DriftMonitor
 from gateway.pipeline.group_size import GroupSizer
-from gateway.security.keyring import Keyring
+from gateway.security.keyring import OPERATOR, Keyring
 from providers.detection import Task
 from thresholds.cascade import Promise
 from thresholds.drift import ConfidenceSequence
@@ -103,7 +103,8 @@ class LessonOut(Struct):
 class RouteOut(Struct):
     """One route. `level` is target, or how far the route is tightened, at this replica since the
     Unix time `since`. `agreement` is measured since then, and null where nothing was compared yet;
-    `promised` is the agreement that the route must keep."""
+    `promised` is the agreement that the route must keep. `cause` is the agreement before `since`,
+    for which the level changed; null where it never did."""
 
     name: str
     task: str
@@ -119,6 +120,7 @@ class RouteOut(Struct):
     group: GroupOut | None = None
     mismatches: list[MismatchOut] = []
     lesson: LessonOut | None = None
+    cause: AgreementOut | None = None
 
 
 class RoutesOut(Struct):
@@ -146,6 +148,10 @@ class RoutesApi:
         routes = [self._route_out(route, tenant) for route in self._serving(tenant)]
         return http_response(json_reply(200, RoutesOut(routes)))
 
+    def all_rows(self) -> list[RouteOut]:
+        """All routes, for operators: as configured, without what they learned of single pools."""
+        return [self._route_out(route, OPERATOR) for route in self.routes]
+
     def _serving(self, tenant: Tenant) -> Iterator[Route]:
         """For each task the tenant's first route, which is the one that serves it."""
         tasks: set[Task] = set()
@@ -157,7 +163,7 @@ class RoutesApi:
     def _route_out(self, route: Route, tenant: Tenant) -> RouteOut:
         route = self.lessons.current(route, tenant.pool)
         level = self.drift_monitor.level(route)
-        record = self.drift_monitor.record(route)
+        record, cause = self.drift_monitor.record(route), self.drift_monitor.cause(route)
         return RouteOut(
             name=route.name,
             task=route.task,
@@ -173,6 +179,7 @@ class RoutesApi:
             group=self._group_out(route),
             mismatches=[MismatchOut(*mismatch) for mismatch in route.mismatches],
             lesson=self._lesson_out(route, tenant),
+            cause=_agreement_out(cause.overall) if cause is not None else None,
         )
 
     def _lesson_out(self, route: Route, tenant: Tenant) -> LessonOut | None:

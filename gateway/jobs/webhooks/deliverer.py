@@ -26,16 +26,20 @@ CLAIMS = "claiming deliveries of webhooks and results"
 PAUSES_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 """Pauses between attempts; after the last attempt a delivery is dead. The example schedule of the
 Standard Webhooks specification."""
+MOST_RETRY_AFTER_S = 86_400.0
+"""A receiver that wants to be left alone for longer is asked again after a day."""
 JITTER = 0.1
 """The largest share by which a pause is lengthened, so that deliveries that failed together are not
 retried together."""
 
 
 class Attempt(NamedTuple):
-    """The result of an attempt, and the error of one that failed."""
+    """The result of an attempt, the error of one that failed, and after how many seconds the
+    receiver wants the next one; 0 where it does not say."""
 
     result: DeliveryResult
     error: str = ""
+    retry_after_s: float = 0.0
 
 
 Send = Callable[[Delivery], Awaitable[Attempt]]
@@ -81,12 +85,15 @@ class _Host:
     claimed: int = 0
 
 
-def retry_at(attempts: int, now: float, rng: random.Random) -> float | None:
-    """The time of the next attempt at a delivery that failed now and `attempts` times before; None
-    where no attempt is left."""
+def retry_at(
+    attempts: int, now: float, rng: random.Random, *, retry_after_s: float = 0.0
+) -> float | None:
+    """The time of the next attempt at a delivery that failed now and `attempts` times before, not
+    before the receiver wants it; None where no attempt is left."""
     if attempts >= len(PAUSES_S):
         return None
-    return now + PAUSES_S[attempts] * (1 + rng.uniform(0, JITTER))
+    pause_s = max(PAUSES_S[attempts], min(retry_after_s, MOST_RETRY_AFTER_S))
+    return now + pause_s * (1 + rng.uniform(0, JITTER))
 
 
 class Deliverer:
@@ -180,11 +187,11 @@ class Deliverer:
     async def _attempt(self, delivery: Delivery) -> None:
         """Makes the delivery once and records the result."""
         started_at = self._clock()
-        result, error = await self._send_within_limit(delivery)
+        result, error, retry_after_s = await self._send_within_limit(delivery)
         now = self._clock()
         next_at = None
         if result is DeliveryResult.RETRY:
-            next_at = retry_at(delivery.attempts, now, self._rng)
+            next_at = retry_at(delivery.attempts, now, self._rng, retry_after_s=retry_after_s)
             result = DeliveryResult.DEAD if next_at is None else result
         if result in (DeliveryResult.DELIVERED, DeliveryResult.DROPPED):
             await self._store.complete(delivery.id)

@@ -10,13 +10,14 @@ from gateway.core.clock import Clock
 from gateway.core.events import DeliveryResult
 from gateway.jobs.webhooks import signing
 from gateway.jobs.webhooks.deliverer import Attempt
+from gateway.security.egress import PostReply
 from gateway.security.egress_errors import FetchFailed, UrlRefused
 from gateway.store.jobs import Delivery
 
 GONE = 410
 
-Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[int]]
-"""Sends a body with headers to a URL and returns the status. Raises UrlRefused or FetchFailed."""
+Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[PostReply]]
+"""Sends a body with headers to a URL and returns the answer. Raises UrlRefused or FetchFailed."""
 Body = Callable[[Delivery], Awaitable[bytes | None]]
 """A delivery's body; None where its job has been forgotten."""
 Secrets = Callable[[str], Sequence[str]]
@@ -49,10 +50,12 @@ class WebhookSender:
             return Attempt(DeliveryResult.RETRY, str(error))
 
 
-def _attempt_of(status: int) -> Attempt:
-    """What a receiver's HTTP status means. A redirect is a failure: the client must name the final
-    URL itself."""
+def _attempt_of(reply: PostReply) -> Attempt:
+    """What a receiver's answer means. A redirect is a failure: the client must name the final URL
+    itself."""
+    status = reply.status
     if 200 <= status < 300:
         return Attempt(DeliveryResult.DELIVERED)
     result = DeliveryResult.DEAD if status == GONE else DeliveryResult.RETRY
-    return Attempt(result, f"The receiver answered with status {status}.")
+    text = f"The receiver answered with status {status}."
+    return Attempt(result, text, reply.retry_after_s)

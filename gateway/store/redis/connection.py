@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -143,6 +144,14 @@ class Commands:
             return await self.client.evalsha(script.sha, len(keys), *keys, *arguments)
         except NoScriptError:
             return await self.client.eval(script.text, len(keys), *keys, *arguments)
+
+    async def drop_idle(self) -> None:
+        """Closes the connections that no command uses: after an outage they are dead, and the next
+        command that took one would fail."""
+        pool = getattr(self.client, "connection_pool", None)
+        if pool is not None:
+            with suppress(RedisError, OSError):
+                await pool.disconnect(inuse_connections=False)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)

@@ -113,6 +113,7 @@ class Heartbeat:
             was_registered, removed_ids, redis_time, self.replicas = await self._run_beat()
         except BufferAway:
             self._replica.is_reachable = False
+            await self._replica.commands.drop_idle()
             raise
         self._replica.is_reachable = True
         if self._clock() - began < TOLERANCE_S:  # the time in a slow reply may be of any age

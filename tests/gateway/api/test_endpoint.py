@@ -28,7 +28,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from gateway.api.intake import ClientLeft, Intake
-from gateway.api.resources import documentation
+from gateway.api.resources import dashboard, documentation
 from gateway.api.resources.health import ReadinessProbe
 from gateway.api.resources.not_found import AwsPathRoute
 from gateway.app import create_app
@@ -288,12 +288,13 @@ class TestOpenness:
         *("/healthz", "/readyz", "/metrics"),
         *("/v2/health/live", "/v2/health/ready"),
         *documentation.PATHS,
+        *dashboard.STATIC,
     }
 
     def test_every_closed_route_needs_a_key(
         self, serve: Callable[..., httpx.Client], tmp_path: Path
     ) -> None:
-        """With tenants, only health, metrics and the documentation answer without a key."""
+        """With tenants, only health, metrics and pages without data answer without a key."""
         client = serve(tenants=TENANTS)
         config = {"providers": {"eye": {"kind": "shapes"}}, "routes": [ROUTE], "tenants": TENANTS}
         routes = create_app(parts_of(tmp_path, config)).routes
@@ -488,6 +489,7 @@ class TestOperations:
             "group": None,
             "mismatches": [],
             "lesson": None,
+            "cause": None,
         }
         assert abs(since - time.time()) < 60
         assert (agreement["photos"], agreement["mean"], labels["red"]["photos"]) == (4, 1, 4)

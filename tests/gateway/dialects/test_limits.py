@@ -220,3 +220,24 @@ def listening() -> Iterator[Receiver]:
         loop.call_soon_threadsafe(is_over.set)
         thread.join()
         loop.close()
+
+
+class TestQuotes:
+    def test_a_dry_run_gives_the_price_and_asks_nobody(self, tmp_path: Path) -> None:
+        """`dry_run` answers what a job would cost: in JSON, and in a query."""
+        with gateway(tmp_path, {}) as address:
+            headers = {"X-Api-Key": "nat"}
+            photos = [{"url": f"https://shop.example/{n}.jpg"} for n in range(40)]
+            quote = httpx.post(
+                f"{address}/v1/jobs", json={"photos": photos, "dry_run": True}, headers=headers
+            )
+            assert (quote.status_code, quote.json()) == (
+                200,
+                {"photos": 40, "least_usd": 0.04, "most_usd": 0.04, "alone_usd": 0.04},
+            )
+            reply = httpx.post(
+                f"{address}/v1/jobs", content=PHOTO, params={"dry_run": "true"}, headers=headers
+            )
+            assert reply.json()["alone_usd"] == 0.001
+            assert httpx.get(f"{address}/v1/jobs", headers=headers).json()["jobs"] == []
+            assert httpx.get(f"{address}/v1/usage", headers=headers).json()["photos"] == 0

@@ -524,6 +524,14 @@ class TestCompared:
         (change,) = bench.events.of(LevelChanged)
         assert (change.before, change.after, change.level) == ("target", "strict", 1)
 
+    async def test_the_cause_of_a_level_is_the_record_before_it(self) -> None:
+        """The monitor keeps the record for which the level last changed; before there is none."""
+        bench = MonitorBench(promised=0.9)
+        assert bench.monitor.cause(ROUTE) is None
+        await bench.handle(*(settled(OWL) for _ in range(5)))
+        (change,) = bench.events.of(LevelChanged)
+        assert bench.monitor.cause(ROUTE) == change.record
+
 
 class TestHarmless:
     async def test_a_full_queue_overlooks_further_photos(self) -> None:

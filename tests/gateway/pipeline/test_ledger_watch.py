@@ -62,7 +62,6 @@ class WatchHarness:
             self.receiver,
             Events([self.events]),
             self.clock,
-            has_tiers=True,
         )
 
     async def spend(self, usd: float) -> None:
@@ -144,8 +143,32 @@ async def test_tiers_are_those_of_the_month() -> None:
     price = Price(0.001, tiers=(Tier(1000, 0.0008),))
     key = AccountKey("shop", task="objects", provider="aws")
     await harness.buffer.ledger.charge({key: Account(billed=1000)}, charge_id="c")
-    await harness.watch.update_tiers()
+    await harness.watch.look_at_month()
     assert harness.tiers.paid_usd(price, "aws", "objects") == 0.0008
     harness.clock.now += 31 * DAY_S
-    await harness.watch.update_tiers()
+    await harness.watch.look_at_month()
     assert harness.tiers.paid_usd(price, "aws", "objects") == 0.001
+
+
+@pytest.mark.parametrize(
+    ("account", "loses"),
+    [
+        (Account(1000, 1000, billed=1100), True),
+        (Account(1000, 1000, billed=400), False),
+        (Account(1000, 1000, billed=1100, watching=200), False),
+        (Account(1000, 1000, billed=600, cached=500), True),
+        (Account(100, 100, billed=200), False),
+    ],
+    ids=["more than alone", "less", "its own questions", "cached photos", "too few to say"],
+)
+async def test_a_route_whose_grids_cost_more_than_they_save_is_named(
+    account: Account, loses: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, in the log, and in the notices of /readyz while it lasts."""
+    harness = WatchHarness()
+    key = AccountKey("shop", task="objects", provider="aws", route="objects")
+    await harness.buffer.ledger.charge({key: account}, charge_id="c")
+    await harness.watch.look_at_month()
+    await harness.watch.look_at_month()
+    assert list(harness.watch.losses) == (["objects"] if loses else [])
+    assert caplog.text.count("cost more than they save") == loses

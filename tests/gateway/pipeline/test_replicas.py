@@ -177,7 +177,8 @@ def test_every_dialect_fails_soon_while_redis_is_away(
         assert "buffer" in reply.json()["problems"]
         assert client.get("/metrics").status_code == 200
     block_until(lambda: readiness_with(client, 200))
-    assert client.post("/v1/detect", content=PHOTO).status_code == 200
+    reply = client.post("/v1/detect", content=PHOTO)
+    assert reply.status_code == 200, reply.text
 
 
 def assert_native_error(client: httpx.Client) -> None:

@@ -32,11 +32,16 @@ OPEN = {
     "/docs/static/swagger-ui-bundle.js",
     "/docs/static/swagger-ui.css",
     "/openapi.json",
+    "/ui",
+    "/ui/dashboard.css",
+    "/ui/dashboard.js",
     "/v2/health/live",
     "/v2/health/ready",
 }
-"""Paths that orchestrators, scrapers and readers of the API's description ask without a key: see
-docs/operations.md."""
+"""Paths that orchestrators, scrapers and readers of the API's description ask without a key, and
+the dashboard's page, which holds no data: see docs/operations.md."""
+OPERATORS = {"/v1/dashboard"}
+"""Paths that only an operator's key opens."""
 
 KEYS = {
     "native": "key-native",
@@ -203,12 +208,22 @@ async def test_a_route_that_forgets_the_key_is_detected(tmp_path: Path) -> None:
 
 
 async def test_the_right_keys_open_every_path(app: Starlette) -> None:
-    """The right keys open every path, so only the missing key closes them."""
+    """The right keys open every path, so only the missing key closes them. Those of operators stay
+    closed to tenants."""
     headers = {
         **signed(*KEYS["rekognition"]),
         **{PLAIN[dialect]: KEYS[dialect] for dialect in PLAIN},
     }
-    assert await open_endpoints(app, headers) == locked_endpoints(app)
+    assert await open_endpoints(app, headers) == [
+        (method, path) for method, path in locked_endpoints(app) if path not in OPERATORS
+    ]
+
+
+async def test_an_operators_key_opens_the_paths_for_operators(tmp_path: Path) -> None:
+    """Beside them it opens only those where an operator sees what a tenant sees, of all."""
+    app = gateway(tmp_path, tenants=[TENANT], operator_keys=[{"key": "operator"}])
+    opened = await open_endpoints(app, {"X-Api-Key": "operator"})
+    assert opened == [("GET", "/v1/usage"), ("GET", "/v1/dashboard")]
 
 
 def test_every_listed_open_path_exists(app: Starlette) -> None:

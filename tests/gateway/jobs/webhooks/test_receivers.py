@@ -13,7 +13,7 @@ from gateway.core.events import DeliveryResult
 from gateway.jobs.webhooks.deliverer import (
     DeliveryPace,
 )
-from gateway.security.egress import EgressGuard
+from gateway.security.egress import EgressGuard, PostReply
 from tests.support.waiting import wait_until
 from tests.support.webhooks import (
     QUICK,
@@ -87,11 +87,11 @@ async def test_hanging_receivers_use_only_their_own_turns() -> None:
     turns: dict[str, int] = defaultdict(int)
     gate = asyncio.Event()
 
-    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> PostReply:
         turns[url] += 1
         if "slow" in url:
             await gate.wait()
-        return 200
+        return PostReply(200)
 
     slow = [
         delivery(f"s{host}-{n}", f"http://slow{host}.example/")
@@ -114,10 +114,10 @@ async def test_a_delivery_near_its_leases_end_is_not_sent() -> None:
     gate = asyncio.Event()
     sent: list[str] = []
 
-    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> PostReply:
         sent.append(headers["webhook-id"])
         await gate.wait()
-        return 200
+        return PostReply(200)
 
     async with run_deliverer(
         post, delivery("a"), delivery("b"), pace=replace(QUICK, per_host=1)
@@ -136,7 +136,7 @@ async def test_a_delivery_near_its_leases_end_is_not_sent() -> None:
 async def test_a_slow_attempt_is_abandoned_and_repeated() -> None:
     """An attempt that takes too long is abandoned, and repeated later."""
 
-    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> PostReply:
         await asyncio.Event().wait()
 
     async with run_deliverer(post, delivery(), pace=replace(QUICK, attempt_s=0.02)) as bench:
@@ -165,11 +165,11 @@ async def test_a_tenant_of_hanging_hosts_leaves_turns_to_others() -> None:
     gate = asyncio.Event()
     delivered_urls: list[str] = []
 
-    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    async def post(url: str, body: bytes, headers: Mapping[str, str]) -> PostReply:
         if "slow" in url:
             await gate.wait()
         delivered_urls.append(url)
-        return 200
+        return PostReply(200)
 
     slow = [
         replace(delivery(f"s{n}", f"http://slow{n}.example/"), tenant="greedy") for n in range(60)

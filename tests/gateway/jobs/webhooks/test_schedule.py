@@ -16,6 +16,7 @@ from gateway.jobs.webhooks.deliverer import (
     PAUSES_S,
     retry_at,
 )
+from gateway.security.egress import PostReply
 from gateway.security.egress_errors import FetchFailed, UrlRefused
 from gateway.store.jobs import Delivery
 from tests.support.webhooks import (
@@ -39,6 +40,19 @@ def test_pauses_grow_until_the_eighth_attempt(attempts: int, rng: random.Random)
         assert again is None
     else:
         assert PAUSES_S[attempts] - 1e-6 <= again - START <= 1.1 * PAUSES_S[attempts] + 1e-6
+
+
+async def test_a_receiver_says_when_it_wants_to_be_asked_again() -> None:
+    """A Retry-After that is longer than the pause is waited out, a day at most."""
+    post = ScriptedPost(PostReply(503, 600.0), PostReply(429, 1e9), 200)
+    async with run_deliverer(post, delivery()) as bench:
+        (first,) = await bench.attempts(1)
+        assert first.retry_at is not None
+        assert 600 <= first.retry_at - START <= 1.1 * 600
+        bench.turn(700)
+        _, second = await bench.attempts(2)
+        assert second.retry_at is not None
+        assert 24 * HOUR <= second.retry_at - bench.now <= 1.1 * 24 * HOUR
 
 
 async def test_a_delivery_is_sent_signed_at_once() -> None:
