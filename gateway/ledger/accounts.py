@@ -45,7 +45,7 @@ class Account:
     watching: float = 0.0
 
     def __add__(self, other: Account) -> Account:
-        # written out: astuple takes ten times as long, and a year of accounts is many sums
+        # written out: astuple takes several times as long, and a year of accounts is many sums
         return Account(
             self.photos + other.photos,
             self.answered + other.answered,

@@ -9,8 +9,12 @@ const SVG = 'http://www.w3.org/2000/svg'
 
 const money = amount => amount.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: amount && Math.abs(amount) < 1 ? 4 : 2 })
 const usd = amount => money(amount) + '\u00a0USD'
-const count = number => number.toLocaleString('en', { maximumFractionDigits: 1 })
+const count = number => number.toLocaleString('en', { maximumFractionDigits: number < 1000 ? 1 : 0 })
 const percent = share => (100 * share).toLocaleString('en', { maximumFractionDigits: 1 }) + '\u00a0%'
+
+// Of a time in Unix seconds, by hyphens at which no line breaks.
+const day = at => new Date(1000 * at).toISOString().slice(0, 10).replaceAll('-', '\u2011')
+const clock = (at, end) => new Date(1000 * at).toISOString().slice(11, end)
 
 function seconds(value) {
   if (value < 1) return `${Math.round(1000 * value)}\u00a0ms`
@@ -47,7 +51,11 @@ function show(id, headings, rows, whenEmpty) {
   const body = table.createTBody()
   for (const row of rows) {
     const line = body.insertRow()
-    for (const cell of row) line.insertCell().append(cell)
+    row.forEach((value, index) => {
+      const cell = line.insertCell()
+      cell.dataset.heading = headings[index]  // which a narrow window shows beside the cell
+      cell.append(value)
+    })
   }
   byId(id).replaceChildren(table)
 }
@@ -116,9 +124,8 @@ function drawBudgets(budgets) {
     const bar = shape('svg', { viewBox: '0 0 100 1', preserveAspectRatio: 'none', 'aria-hidden': 'true' })
     bar.append(shape('rect', { width: Math.min(100 * share, 100), height: 1 }))
     track.append(bar)
-    const resets = new Date(1000 * budget.resets_at).toISOString().slice(0, 10)
     const held = budget.held ? `, ${count(budget.held)} held for calls under way` : ''
-    card.append(track, element('p', `${percent(share)} spent${held}; ${budget.mode}; begins anew on ${resets}`, 'soft'))
+    card.append(track, element('p', `${count(budget.spent)} of ${count(budget.limit)} spent (${percent(share)})${held}; ${budget.mode}; begins anew on ${day(budget.resets_at)}`, 'soft'))
     list.append(card)
   }
   byId('budgets').replaceChildren(list)
@@ -126,12 +133,11 @@ function drawBudgets(budgets) {
 
 const levelName = route => route.level === 'exact' ? 'each photo alone' : route.level
 const between = ({ mean, low, high }) => `${percent(mean)} (${percent(low)} to ${percent(high)})`
-const time = at => new Date(1000 * at).toISOString().slice(0, 16).replace('T', ' ') + ' UTC'
 
 // Why routes are tightened: the agreement for which the level last changed.
 function tightened(routes) {
   return routes.filter(route => route.level !== 'target').map(route => {
-    const since = `${route.name} is tightened to ${levelName(route)} since ${time(route.since)}`
+    const since = `${route.name} is tightened to ${levelName(route)} since ${day(route.since)}, ${clock(route.since, 16)} UTC`
     if (!route.cause || route.promised === null) return `${since}.`
     const change = route.cause.mean < route.promised ? 'had fallen below' : 'rose again above'
     return `${since}: its agreement ${change} the promised ${percent(route.promised)}. On ${count(route.cause.photos)} photos it was ${between(route.cause)}.`
@@ -159,9 +165,9 @@ function showReplica({ replica: { waits, answers, fills, refused, failed }, repl
   byId('replica-scope').textContent = replicas === 1
     ? 'Counted by this process since it started; not kept when it stops.'
     : `Counted by one of ${replicas} replicas, the one that answered this page; for all of them read the metrics.`
-  const durations = [['wait for company', waits], ['until answered', answers]].filter(([, each]) => each)
-  show('durations', ['', 'half within', '99 % within', 'counted'], durations.map(([name, each]) => [name, seconds(each.p50), seconds(each.p99), count(each.count)]), 'No photo yet.')
-  show('fills', ['provider', 'task', 'cells with a photo'], fills.map(each => [each.provider, each.task, percent(each.share)]), 'No canvas yet.')
+  const durations = [['wait', waits], ['answer', answers]].filter(([, each]) => each)
+  show('durations', ['time', 'half within', '99 % within', 'counted'], durations.map(([name, each]) => [name, seconds(each.p50), seconds(each.p99), count(each.count)]), 'No photo yet.')
+  show('fills', ['provider', 'task', 'filled'], fills.map(each => [each.provider, each.task, percent(each.share)]), 'No canvas yet.')
   const errors = [['refused at once', refused], ['failed later', failed]].flatMap(([when, counts]) => Object.entries(counts).map(([code, number]) => [code, when, count(number)]))
   show('errors', ['error', 'when', 'times'], errors, 'Nothing was refused, and no photo failed.')
 }
@@ -192,7 +198,7 @@ function showAll(content) {
   show('lanes', ['task', 'provider', 'shape', 'photos', 'oldest'], content.lanes.map(lane => [lane.task, lane.provider, lane.shape, count(lane.photos), seconds(lane.oldest_s)]), 'No photo waits for company.')
   show('providers', ['provider', 'kind', 'typical answer', 'free calls', 'state'], content.providers.map(each => [each.name, each.kind, seconds(each.typical_s), count(each.free_slots), element('span', each.problem || 'ready', each.problem ? 'bad' : 'good')]), 'There are no providers.')
   showReplica(content)
-  byId('state').textContent = `as of ${new Date(1000 * content.at).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+  byId('state').textContent = `as of ${day(content.at)}, ${clock(content.at, 19)} UTC`
 }
 
 function askForKey(text) {
