@@ -81,7 +81,13 @@ class Instant:
         return None
 
 
-def _serve(cores: set[int], latency_s: float, stages: list[dict[str, Any]], pipe: Any) -> None:
+def _serve(
+    cores: set[int],
+    latency_s: float,
+    stages: list[dict[str, Any]],
+    pipe: Any,
+    changes: dict[str, Any],
+) -> None:
     os.sched_setaffinity(0, cores)
     route = {
         "task": "objects",
@@ -95,6 +101,7 @@ def _serve(cores: set[int], latency_s: float, stages: list[dict[str, Any]], pipe
         providers={"instant": {"kind": "instant"}},
         routes=[route],
         threads=len(cores),
+        **changes,
     )
     provider: Provider = Instant(latency_s, Canvas(640, 640))
     with TemporaryDirectory() as folder:  # the ledger is kept as in service
@@ -103,11 +110,15 @@ def _serve(cores: set[int], latency_s: float, stages: list[dict[str, Any]], pipe
 
 
 @contextmanager
-def gateway(cores: set[int], latency_s: float, shape: str = "2x2") -> Iterator[tuple[str, int]]:
-    """The address and process id of a gateway that runs on these cores only."""
+def gateway(
+    cores: set[int], latency_s: float, shape: str = "2x2", **changes: Any
+) -> Iterator[tuple[str, int]]:
+    """The address and process id of a gateway that runs on these cores only; `changes` are keys of
+    its config."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(cores, latency_s, [{"shape": shape}], theirs))
+    args = (cores, latency_s, [{"shape": shape}], theirs, changes)
+    process = context.Process(target=_serve, args=args)
     process.start()
     try:
         yield ours.recv(), process.pid or 0

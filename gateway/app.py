@@ -53,7 +53,9 @@ def create_app(parts: Parts) -> Starlette:
     """The app around the parts. Its lifespan runs them and closes them in the end."""
     app = Starlette(
         lifespan=_lifespan(parts),
-        middleware=[Middleware(RequestRecorder, events=parts.events)],
+        middleware=[
+            Middleware(RequestRecorder, events=parts.events, begin_trace=parts.tracing.begin)
+        ],
     )
     app.router.redirect_slashes = False  # SDKs lose a body, or their key, on the way
     app.state.connections = _connections(parts)
@@ -225,6 +227,7 @@ async def running(parts: Parts) -> AsyncIterator[None]:
     write_mismatches(parts.routes.values())
     scheduler = parts.pipeline.scheduler
     async with AsyncExitStack() as stack:  # unwound from the bottom
+        stack.push_async_callback(asyncio.to_thread, parts.tracing.close)
         for provider in parts.providers.values():
             stack.push_async_callback(_close, provider)
         stack.callback(parts.pipeline.renderer.close)

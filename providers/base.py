@@ -28,7 +28,8 @@ class Picture:
     """One picture for a provider: encoded bytes, RGB pixels, or what draws them, as its
     `About.wants` says.
 
-    `hops` counts the gateways that the request has come through.
+    `hops` counts the gateways that the request has come through. `traceparent` is the W3C trace
+    context for the provider's own spans, empty where there is none.
     """
 
     width_px: int
@@ -37,6 +38,7 @@ class Picture:
     pixels: Image.Image | None = None
     draw: Draw | None = None
     hops: int = 0
+    traceparent: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -161,6 +161,8 @@ class GatewayProvider(HttpProvider):
             "Content-Type": "application/octet-stream",
             "X-Imgrid-Hops": str(picture.hops + 1),
         }
+        if picture.traceparent:
+            headers["traceparent"] = picture.traceparent
         response = self.request(
             "POST",
             f"/v1/detect?{urlencode(query)}",

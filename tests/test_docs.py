@@ -83,6 +83,7 @@ TABLES = {
     },
     "`tls`": {"": sections.TlsSettings},
     "`grpc`": {"": sections.GrpcSettings},
+    "`tracing`": {"": sections.TracingSettings},
     **{f"`{kind}`": {"": registry.load(kind).Options} for kind in registry.kinds()},
 }
 """By the heading of a table in docs/configuration.md (for a kind of provider, the word its text

@@ -25,6 +25,7 @@ from gateway.core.events import Events, RequestRefused
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
 from gateway.core.question import Forward, ItemAnswer, JobCall, Question, without_details
+from gateway.core.trace_context import BeginTrace, no_trace
 from gateway.dialects.base import Dialect
 from gateway.dialects.headers import DEADLINE_HEADER, REQUEST_ID_HEADERS, quality_of, tags_of
 from gateway.pipeline.rate_gate import RateGate
@@ -57,6 +58,7 @@ class Endpoint:
     keyring: Keyring
     events: Events
     rate_gate: RateGate
+    begin_trace: BeginTrace = no_trace
 
     async def __call__(self, request: Request) -> Response:
         """The dialect's reply to an HTTP request, or its form of the error."""

@@ -18,9 +18,11 @@ from gateway.api.descriptors import raise_descriptor_limit
 from gateway.api.endpoint import Endpoint
 from gateway.api.request_record import ID_HEADER, REPEATED, RequestRecord
 from gateway.core.errors import BadRequest, Busy, TooSlow
+from gateway.core.events import RequestCall
 from gateway.core.exchange import Incoming, Reply
 from gateway.core.fair_share import FairBudget, FairSlots
-from gateway.core.request_id import REQUEST_ID, request_id_of
+from gateway.core.request_id import request_id_of
+from gateway.core.trace_context import HEADER as TRACE_HEADER
 
 MAX_STREAMS = 100
 """Calls under way on one connection; client libraries queue further ones."""
@@ -153,17 +155,20 @@ class GrpcServer:
 
     async def _recorded(self, messages: Any, context: Any) -> bytes:
         """The reply to one call, whose end is told."""
+        sent, dialect = dict(context.invocation_metadata() or ()), self._endpoint.dialect
         record = RequestRecord(
-            request_id_of(_id_of(context.invocation_metadata())),
-            dialect=self._endpoint.dialect.name,
+            request_id_of(sent.get(ID_HEADER.lower())),
+            self._endpoint.begin_trace(sent.get(TRACE_HEADER)),
+            dialect=dialect.name,
         )
-        REQUEST_ID.set(record.id)  # a call has a task of its own
         status = CANCELLED
-        try:
-            reply = await self._answer(messages, context, record)
-            status = reply.status
-        finally:
-            self._endpoint.events.tell(record.event(status))
+        with record.current():
+            try:
+                reply = await self._answer(messages, context, record)
+                status = reply.status
+            finally:
+                call = RequestCall(dialect.paths[0])
+                self._endpoint.events.tell(record.event(status, call))
         metadata = _metadata(reply, record)
         if reply.status:
             await _abort(context, reply, metadata)
@@ -247,11 +252,6 @@ class GrpcServer:
             ) from None
         finally:
             self._reading_slots.release(tenant)
-
-
-def _id_of(metadata: Any) -> str | None:
-    """The id that the client gave its call, if any."""
-    return next((value for name, value in metadata or () if name == ID_HEADER.lower()), None)
 
 
 Metadata = tuple[tuple[str, str], ...]

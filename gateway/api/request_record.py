@@ -4,7 +4,8 @@ it has ended."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,9 +13,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.bill import TIMING_HEADER, Bill, bill_of, outcome_name, timing
-from gateway.core.events import Events, RequestEnded
+from gateway.core.events import Events, RequestCall, RequestEnded
 from gateway.core.question import ItemAnswer
 from gateway.core.request_id import REQUEST_ID, request_id_of
+from gateway.core.trace_context import HEADER as TRACE_HEADER
+from gateway.core.trace_context import TRACEPARENT, BeginTrace, RequestTrace, no_trace
 
 ID_HEADER = "X-Request-Id"
 SCOPE_KEY = "imgrid.request"
@@ -25,7 +28,8 @@ REPEATED = "repeated"
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request. Holds what its handlers have found out so far.
+    """One request: its id and its trace, None where it is not traced. Holds what its handlers have
+    found out so far.
 
     `task` names its tasks, with commas; `outcome` is `ok`, an error's code, `partial` where some
     photos failed, or `repeated` where an earlier try's run answered it. `billed` is in images, None
@@ -33,6 +37,7 @@ class RequestRecord:
     """
 
     id: str = field(default_factory=lambda: request_id_of(None))
+    trace: RequestTrace | None = None
     began: float = field(default_factory=time.monotonic)
     dialect: str = ""
     tenant: str = ""
@@ -65,7 +70,18 @@ class RequestRecord:
         self.outcome = outcome
         self.billed = bill.billed if bill else None
 
-    def event(self, status: int) -> RequestEnded:
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """While it lasts, the task answers this request: its log and its photos name it."""
+        traceparent = self.trace.context.traceparent if self.trace else ""
+        tokens = REQUEST_ID.set(self.id), TRACEPARENT.set(traceparent)
+        try:
+            yield
+        finally:
+            REQUEST_ID.reset(tokens[0])
+            TRACEPARENT.reset(tokens[1])
+
+    def event(self, status: int, call: RequestCall) -> RequestEnded:
         """The event of its end, with the HTTP status, or gRPC's code, of its answer."""
         return RequestEnded(
             id=self.id,
@@ -78,6 +94,8 @@ class RequestRecord:
             elapsed_s=self.elapsed_s,
             billed=self.billed,
             cached=self.cached,
+            call=call,
+            trace=self.trace,
         )
 
 
@@ -95,17 +113,20 @@ def record_of(request: Request) -> RequestRecord:
 
 class RequestRecorder:
     """ASGI middleware: begins the record of each HTTP request, adds the headers that every answer
-    has, and tells its end."""
+    has, and tells its end. `begin_trace` gives it its trace."""
 
-    def __init__(self, app: ASGIApp, events: Events) -> None:
+    def __init__(self, app: ASGIApp, events: Events, begin_trace: BeginTrace = no_trace) -> None:
         self._app = app
         self._events = events
+        self._begin_trace = begin_trace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        record = RequestRecord(request_id_of(Headers(scope=scope).get(ID_HEADER)))
+        sent = Headers(scope=scope)
+        trace = self._begin_trace(sent.get(TRACE_HEADER))
+        record = RequestRecord(request_id_of(sent.get(ID_HEADER)), trace)
         scope[SCOPE_KEY], status = record, CLIENT_LEFT
 
         async def send_with_headers(message: Message) -> None:
@@ -117,9 +138,14 @@ class RequestRecorder:
                     headers.append(name, value)
             await send(message)
 
-        token = REQUEST_ID.set(record.id)
-        try:
-            await self._app(scope, receive, send_with_headers)
-        finally:
-            self._events.tell(record.event(status))
-            REQUEST_ID.reset(token)
+        with record.current():
+            try:
+                await self._app(scope, receive, send_with_headers)
+            finally:
+                self._events.tell(record.event(status, _call_of(scope)))
+
+
+def _call_of(scope: Scope) -> RequestCall:
+    """What the request called; its endpoint is known once it was routed."""
+    route = getattr(scope.get("route"), "path", "")
+    return RequestCall(scope["path"], scope["method"], route)

@@ -90,6 +90,20 @@ class GrpcSettings(Section):
         return self
 
 
+class TracingSettings(Section):
+    """OpenTelemetry traces (extra `otel`), sent by OTLP over HTTP; [tracing](tracing.md) says what
+    they show."""
+
+    endpoint: str = Field(pattern="^https?://", description="the collector: http://collector:4318")
+    sample: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="the share of requests that are traced, where the client does not say",
+    )
+    service_name: str = Field("imgrid", min_length=1, description="its name in the traces")
+
+
 class BufferSettings(Section):
     """Limits for the photos that are held, waiting and in flight together. Photos beyond them are
     refused with 429."""

@@ -26,6 +26,7 @@ from gateway.config.sections import (
     LimitSettings,
     Listen,
     TlsSettings,
+    TracingSettings,
     WebhookSettings,
     host_of,
 )
@@ -93,6 +94,9 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = Field(
         "text", description="of the log where no terminal shows it: one line a record"
+    )
+    tracing: TracingSettings | None = Field(
+        None, description="OpenTelemetry traces, for a collector"
     )
     threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="for decoding and composing"

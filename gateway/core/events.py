@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from gateway.core.layout import Layout
 from gateway.core.model import BufferEntry, Entry, Lane, Outcome
+from gateway.core.trace_context import RequestTrace
 from providers.base import Picture
 from providers.detection import Detection
 from providers.errors import ProviderError
@@ -68,12 +69,14 @@ class BudgetReached:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """One call about a canvas failed, and may be repeated. `entries` are its photos; a companion's
-    call has none, because its failure delays no photo."""
+    """One call about a canvas failed after `asked_s`, and may be repeated. `entries` are its
+    photos; a companion's call has none, because its failure delays no photo."""
 
     provider: str
     error: ProviderError
     entries: Sequence[Entry] = ()
+    canvas: str = ""
+    asked_s: float = 0.0
 
     @property
     def reason(self) -> str:
@@ -149,11 +152,22 @@ class RequestRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestCall:
+    """What a request called: HTTP's method, the path, and the template of the path where it has an
+    endpoint. gRPC has no method."""
+
+    path: str = ""
+    method: str = ""
+    route: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestEnded:
     """A request has its answer, with the HTTP status or gRPC's code, `elapsed_s` after it came.
 
     `tenant`, `dialect` and `task` are empty as far as they did not become known. `billed` is in
     images, None where that is not known; `cached` counts answers that came from the cache.
+    `trace` is None where it is not traced.
     """
 
     id: str
@@ -166,6 +180,8 @@ class RequestEnded:
     elapsed_s: float
     billed: float | None
     cached: int = 0
+    call: RequestCall = RequestCall()
+    trace: RequestTrace | None = None
 
 
 @dataclass(frozen=True, slots=True)

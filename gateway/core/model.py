@@ -4,7 +4,7 @@ frozen."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal, NamedTuple
 
 from gateway.core.errors import GatewayError
@@ -298,7 +298,7 @@ class BufferEntry:
     counts the claims of the photo: the holder of an earlier turn has lost the photo to another.
     `extras` are, for the task EXTRAS, the vendor's names of the features that the client asks for;
     `only_labels` the only labels that it asks about, empty for all. `key` and `tags` are the
-    tenant's.
+    tenant's. `traceparent` is its request's, empty where that is not traced.
     """
 
     photo: Photo | RemotePhoto
@@ -321,6 +321,7 @@ class BufferEntry:
     only_labels: tuple[str, ...] = ()
     key: str = ""
     tags: str = ""
+    traceparent: str = ""
 
     @property
     def patient(self) -> bool:
@@ -345,25 +346,9 @@ class FetchEntry(BufferEntry):
 
     def photo_entry(self, photo: Photo, lane: Lane, *, put_at: float, due_at: float) -> Entry:
         """The entry of the fetched photo, which waits in this lane from `put_at` on."""
-        return Entry(
-            photo=photo,
-            route=self.route,
-            tenant=self.tenant,
-            lane=lane,
-            accepted_at=self.accepted_at,
-            put_at=put_at,
-            due_at=due_at,
-            deadline_at=self.deadline_at,
-            job=self.job,
-            index=self.index,
-            turn=self.turn,
-            variant=self.variant,
-            plan=self.plan,
-            extras=self.extras,
-            only_labels=self.only_labels,
-            key=self.key,
-            tags=self.tags,
-        )
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {"photo": photo, "lane": lane, "put_at": put_at, "due_at": due_at}
+        return Entry(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from gateway.core.events import (
 )
 from gateway.core.model import Route
 from gateway.core.outage_log import OutageLog
-from gateway.observe.log_format import with_fields
+from gateway.observe.log_format import trace_fields, with_fields
 from providers.errors import PictureRefused
 from thresholds.shape import ALONE
 
@@ -203,6 +203,7 @@ def _settled(event: Settled) -> None:
             event.entry.photo.id,
             event.entry.tenant,
             event.outcome.error.code,
+            extra=with_fields(trace_fields(event.entry.traceparent)),
         )
 
 

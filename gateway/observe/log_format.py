@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from gateway.core.request_id import REQUEST_ID
+from gateway.core.trace_context import TRACEPARENT, trace_context
 
 LogFormat = Literal["json", "text"]
 FIELDS = "imgrid_fields"
@@ -21,6 +22,12 @@ def with_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {FIELDS: fields}
 
 
+def trace_fields(traceparent: str) -> dict[str, str]:
+    """The members of a record that is about a traced request; none where it is not traced."""
+    context = trace_context(traceparent)
+    return {"trace_id": context.trace_id, "span_id": context.span_id} if context else {}
+
+
 def line_handler(log_format: LogFormat, stream: TextIO | None = None) -> logging.Handler:
     """A handler that writes one line a record, by default to standard error."""
     handler = logging.StreamHandler(stream)
@@ -30,7 +37,8 @@ def line_handler(log_format: LogFormat, stream: TextIO | None = None) -> logging
 
 class JsonLines(logging.Formatter):
     """One JSON object a record: `time` (UTC), `level`, `logger`, `message`, the `request_id` of the
-    request that is being answered, the record's own members, and its `exception`."""
+    request that is being answered and its `trace_id` and `span_id` where it is traced, the record's
+    own members, and its `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
         members: dict[str, Any] = {
@@ -41,6 +49,7 @@ class JsonLines(logging.Formatter):
         }
         if request_id := REQUEST_ID.get():
             members["request_id"] = request_id
+        members.update(trace_fields(TRACEPARENT.get()))
         members.update(getattr(record, FIELDS, {}))
         if exception := _exception_of(self, record):
             members["exception"] = exception

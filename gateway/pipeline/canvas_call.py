@@ -16,6 +16,7 @@ from gateway.core.errors import BufferAway, GatewayError
 from gateway.core.events import CallFailed, CanvasAnswered, Events
 from gateway.core.layout import Layout
 from gateway.core.model import Entry, Lane, Step
+from gateway.core.trace_context import canvas_trace
 from gateway.grid.renderer import RenderedCanvas, Renderer
 from gateway.ledger.accounts import Charges, billed_charges, shares, unsure_charges
 from gateway.ledger.budgets import Meters
@@ -274,20 +275,26 @@ class CanvasCall:
 
     async def _answer(self, call: _Call, picture: Picture) -> UpstreamAnswer:
         """The provider's answer. While it is awaited, failed calls are told and charged."""
-        entries = call.entries
+        entries, sent_at = call.entries, self.clock()
 
         async def is_needed() -> bool:
+            nonlocal sent_at
+            sent_at = self.clock()
             return await self.settler.begin_call(call.canvas_id if call.is_noted else "", entries)
 
         async def on_failure(error: ProviderError) -> None:
             delayed = () if call.is_free else entries
-            self.events.tell(CallFailed(call.lane.provider, error, delayed))
+            asked_s = self.clock() - sent_at
+            self.events.tell(
+                CallFailed(call.lane.provider, error, delayed, call.canvas_id, asked_s)
+            )
             if not call.is_free:
                 charges = unsure_charges(entries) if isinstance(error, NoAnswer) else {}
                 await self.settler.commit(Commit(ended_canvas=call.canvas_id, charges=charges))
 
+        trace = canvas_trace(call.canvas_id, [entry.traceparent for entry in entries])
         return await self.upstream[call.lane.provider].ask(
-            picture,
+            replace(picture, traceparent=trace.context.traceparent) if trace else picture,
             call.lane.task,
             0.0 if call.is_free else self._retry_until(entries),
             extras=entries[0].extras,  # a photo that extras are asked of is alone

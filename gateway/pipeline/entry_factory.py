@@ -16,6 +16,7 @@ from gateway.core.model import (
     Tenant,
     Way,
 )
+from gateway.core.trace_context import TRACEPARENT
 from gateway.pipeline.lane_chooser import LaneChooser
 from gateway.pipeline.rules import PipelineRules
 from thresholds.shape import ALONE
@@ -74,6 +75,7 @@ class EntryFactory:
             only_labels=way.only_labels,
             key=tenant.key,
             tags=tenant.tags,
+            traceparent=TRACEPARENT.get(),
         )
 
     def _patient_entry(self, photo: Photo, way: Way, tenant: Tenant, lane: Lane) -> Entry:
@@ -101,4 +103,5 @@ def _entry(photo: Photo, way: Way, tenant: Tenant, *, lane: Lane, now: float) ->
         only_labels=way.only_labels,
         key=tenant.key,
         tags=tenant.tags,
+        traceparent=TRACEPARENT.get(),
     )

@@ -100,6 +100,7 @@ class _Entry(Struct):
     plan: str = ""
     key: str = ""
     tags: str = ""
+    traceparent: str = ""
 
 
 Record = TypeVar("Record", _Entry, _Outcome)
@@ -159,6 +160,7 @@ def pack_entry(entry: BufferEntry) -> bytes:
             plan=entry.plan,
             key=entry.key,
             tags=entry.tags,
+            traceparent=entry.traceparent,
         )
     )
 
@@ -190,6 +192,7 @@ def unpack_entry(packed: bytes, payload: bytes) -> BufferEntry:
         only_labels=() if is_extras else row.wanted,
         key=row.key,
         tags=row.tags,
+        traceparent=row.traceparent,
     )
 
 

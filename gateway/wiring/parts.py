@@ -44,6 +44,7 @@ from gateway.wiring.services import (
 )
 from gateway.wiring.stores import Stores, check_jobs_file, open_stores
 from gateway.wiring.tenants import make_keyring, signing_secrets
+from gateway.wiring.tracing import Tracing, open_tracing
 from providers.base import Provider
 
 
@@ -70,6 +71,7 @@ class Parts:
     rate_gate: RateGate
     ledger_watch: LedgerWatch
     reloader: ModelReloader
+    tracing: Tracing
     grpc: GrpcServer | None = None
     tls: Tls | None = None
 
@@ -89,6 +91,7 @@ class Parts:
             keyring=self.keyring,
             events=self.events,
             rate_gate=self.rate_gate,
+            begin_trace=self.tracing.begin,
         )
 
 
@@ -113,7 +116,9 @@ def build(
     translator = load_translator(config, file)
     network = open_network(config, file)
     pipeline = make_pipeline(routing, stores, sources=network.sources, events=events, clock=clock)
-    _register(events, metrics, [EventLog(clock), *listeners], pipeline)
+    kinds = {name: provider.about.kind for name, provider in routing.providers.items()}
+    tracing = open_tracing(config, file, kinds, clock=clock)
+    _register(events, metrics, [EventLog(clock), *tracing.listeners, *listeners], pipeline)
     metrics.set_mismatches(routing.routes.values())
     secrets = signing_secrets(config, file)
     service = make_service(routing, pipeline, network=network, translator=translator, events=events)
@@ -165,6 +170,7 @@ def build(
             clock=clock,
         ),
         reloader=ModelReloader(routing, metrics, clock),
+        tracing=tracing,
     )
     return replace(parts, grpc=open_grpc(config, file, parts.endpoint), tls=tls_files(config, file))
 

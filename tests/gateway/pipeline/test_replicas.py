@@ -24,6 +24,7 @@ from gateway.testing.gateway import parts_of, serving
 from gateway.testing.pictures import Block, drawn, encoded, number_on, numbered
 from gateway.testing.redis_server import RedisServer
 from providers.detection import Box, Detection
+from tests.support.otlp import collector
 from tests.support.redis import patient_url
 from tests.support.waiting import PATIENCE_S, Stopwatch, block_until
 
@@ -82,6 +83,40 @@ def test_clients_of_two_replicas_share_a_canvas(replica: Callable[..., httpx.Cli
     for client in clients:
         usage = client.get("/v1/usage").json()
         assert (usage["photos"], usage["billed_images"]) == (4, 1)
+
+
+def test_a_canvas_is_linked_to_photos_of_two_replicas(
+    replica: Callable[..., httpx.Client],
+) -> None:
+    """Each photo's trace has the request's span of its own replica, and the photo's and its
+    question's from the replica that asked about it."""
+    traces = {name: digit * 32 for name, digit in (("one", "1"), ("two", "2"))}
+    with collector() as spans, ExitStack() as stack:
+        clients = {
+            name: replica(
+                routes=[{**ROUTE, "stages": [{"shape": "2x1"}]}],
+                tracing={"endpoint": spans.url, "service_name": name},
+            )
+            for name in traces
+        }
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        calls = [
+            pool.submit(
+                clients[name].post,
+                "/v1/detect",
+                content=PHOTO,
+                headers={"traceparent": f"00-{trace_id}-{'3' * 16}-01"},
+            )
+            for name, trace_id in traces.items()
+        ]
+        assert [call.result().status_code for call in calls] == [200, 200]
+        block_until(lambda: len(spans.named("POST /v1/detect")) == 2)
+        block_until(lambda: len(spans.named("photo")) == 2)
+        requests, photos = spans.named("POST /v1/detect"), spans.named("photo")
+        assert {span.service: span.trace_id for span in requests} == traces
+        assert {span.parent_id for span in photos} == {span.span_id for span in requests}
+        assert spans.one("canvas").links == {photo.link for photo in photos}
+        assert len({span.service for span in photos}) == 1
 
 
 def test_four_replicas_fill_as_few_canvases_as_one(replica: Callable[..., httpx.Client]) -> None:

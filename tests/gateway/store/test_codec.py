@@ -96,7 +96,7 @@ def today(fields: dict[str, Any]) -> bytes:
     """The bytes of an entry with these fields as they are written now: with further fields, which
     earlier versions ignore."""
     photo = {**fields["photo"], "is_large": False}
-    later = {"version": VERSION, "plan": "", "key": "", "tags": ""}
+    later = {"version": VERSION, "plan": "", "key": "", "tags": "", "traceparent": ""}
     return msgspec.msgpack.encode({**fields, "photo": photo, **later})
 
 

@@ -23,6 +23,8 @@ from tests.support.google_vision import (
     message,
     object_names,
 )
+from tests.support.otlp import collector
+from tests.support.waiting import block_until
 
 
 class TestCalls:
@@ -52,6 +54,22 @@ class TestCalls:
             call(b"no message", metadata=sent)
         metadata = dict(refused.value.trailing_metadata())
         assert (metadata["x-request-id"], metadata["x-imgrid-billed"]) == ("edge-7", "0")
+
+    def test_metadata_continue_a_trace(
+        self, channel: Callable[[str], grpc.Channel], serve: Callable[..., tuple[str, str]]
+    ) -> None:
+        """A call whose metadata name a trace has a span of gRPC's conventions in it, with its
+        photo's."""
+        sent = (("traceparent", f"00-{'1' * 32}-{'2' * 16}-01"),)
+        with collector() as spans:
+            address = serve(tracing={"endpoint": spans.url})[1]
+            call = channel(address).unary_unary(GRPC_PATH)
+            call(message(image_request(PHOTO)), metadata=sent)
+            block_until(lambda: spans.named(GRPC_PATH[1:]))
+            rpc, photo = spans.one(GRPC_PATH[1:]), spans.one("photo")
+        assert (rpc.trace_id, rpc.parent_id) == ("1" * 32, "2" * 16)
+        assert (rpc.attributes["rpc.system"], rpc.attributes["rpc.grpc.status_code"]) == ("grpc", 0)
+        assert (photo.trace_id, photo.parent_id) == (rpc.trace_id, rpc.span_id)
 
     def test_each_image_is_answered_in_its_place(
         self, sdk: Callable[[str], vision.ImageAnnotatorClient], gateway: str

@@ -613,6 +613,20 @@ async def put(buffer: Buffer, entries: Sequence[Entry]) -> bool:
     return True
 
 
+async def test_a_photo_keeps_what_its_request_came_with(
+    buffer: MemoryBuffer | RedisBuffer,
+) -> None:
+    """A claimed photo has the key, the tags and the trace of its request, also when it waits
+    again."""
+    traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    await buffer.put([entry("a", key="phone", tags="team=search", traceparent=traceparent)])
+    for _ in range(2):
+        (claimed,) = await buffer.claim(BIG, ALL)
+        assert (claimed.key, claimed.tags) == ("phone", "team=search")
+        assert claimed.traceparent == traceparent
+        await buffer.commit(Commit(requeues=[claimed]))
+
+
 async def test_accounts_are_kept_by_key_tags_task_provider_and_route(
     buffer: MemoryBuffer | RedisBuffer,
 ) -> None:
