@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -70,8 +71,10 @@ def cost_ms(shape: str, options: argparse.Namespace) -> Mapping[float | None, fl
             asyncio.run(ask_all(address, sent, options.clients))
         time.sleep(EXPORT_S)
         began = {sample: cpu_s(pid) for sample, (_, pid) in gateways.items()}
+        order = list(gateways.values())
         for _ in range(options.rounds):
-            for address, _ in gateways.values():
+            random.shuffle(order)
+            for address, _ in order:
                 asyncio.run(ask_all(address, sent, options.clients))
         time.sleep(EXPORT_S)
         count = options.rounds * options.photos
