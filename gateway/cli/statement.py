@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +55,9 @@ def statement(
 def _month(text: str) -> date:
     """The first day of the month. Raises ConfigError."""
     if not text:
-        today = datetime.fromtimestamp(time.time(), UTC).date()
-        return (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+        from gateway.ledger.usage import month_before
+
+        return month_before(datetime.fromtimestamp(time.time(), UTC).date())
     try:
         return date.fromisoformat(f"{text}-01")
     except ValueError:

@@ -133,6 +133,11 @@ def day_of(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
+def month_of(at: float) -> str:
+    """The month of a time in Unix seconds, UTC, such as 2026-12."""
+    return day_of(at)[: len("2026-12")]
+
+
 def day_number(day: str) -> int:
     """A day's number since 1970-01-01."""
     return (date.fromisoformat(day) - _EPOCH).days

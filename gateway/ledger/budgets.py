@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.ledger.accounts import Account, AccountKey, Charges
+from gateway.ledger.accounts import Account, AccountKey, Charges, day_of, month_of
 from gateway.ledger.usage import month_end
 
 DAY_S = 86400.0
@@ -94,8 +94,7 @@ class Budget:
 
     def meter(self, at: float) -> str:
         """The name of the meter for the period of a time. A new limit or mode keeps it."""
-        day = datetime.fromtimestamp(at, UTC).date().isoformat()
-        period = day if self.period == BudgetPeriod.DAY else day[: len("2026-12")]
+        period = day_of(at) if self.period == BudgetPeriod.DAY else month_of(at)
         name = (self.tenant, self.key, self.tag, self.unit.value, period)
         return msgspec.json.encode(name).decode()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from statistics import mean
 from typing import NamedTuple
 
 from gateway.ledger.accounts import LedgerRow
@@ -60,7 +59,9 @@ def forecast(daily_usd: Mapping[date, float], now: float) -> Forecast | None:
     draw = random.Random(today.toordinal())
     sums = sorted(_simulated(draw, history, parts) for _ in range(SIMULATIONS))
     edge = round((1 - INTERVAL) / 2 * SIMULATIONS)
-    return Forecast(spent, spent + mean(sums), spent + sums[edge], spent + sums[-1 - edge])
+    return Forecast(
+        spent, spent + sum(sums) / SIMULATIONS, spent + sums[edge], spent + sums[-1 - edge]
+    )
 
 
 def _history(daily_usd: Mapping[date, float], today: date) -> list[tuple[date, float]]:

@@ -65,6 +65,11 @@ def month_end(day: date) -> date:
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
 
 
+def month_before(day: date) -> date:
+    """The first day of the month before a day's."""
+    return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
 def tags_of(text: str) -> Mapping[str, str]:
     """The tags by name, of the text under which accounts are kept."""
     pairs = (part.partition("=") for part in text.split(",") if part)

@@ -16,7 +16,7 @@ import msgspec
 from gateway.core.clock import Clock
 from gateway.core.errors import BufferAway, GatewayError
 from gateway.core.events import BudgetReached, Events
-from gateway.ledger.accounts import Account, LedgerRow, day_of
+from gateway.ledger.accounts import Account, LedgerRow, month_of
 from gateway.ledger.budgets import Budget, BudgetMode, Budgets, Spending
 from gateway.store.budgets import BudgetStore
 from gateway.store.ledger import Ledger, LedgerQuery
@@ -30,6 +30,8 @@ MONTH_S = 300.0
 """Between two looks at the month's accounts."""
 LEAST_PHOTOS = 500
 """Answered photos of a month before a route is said to lose."""
+RETRY_S = 300.0
+"""Between two tries to send a notice."""
 NOTICE_S = 60.0
 """How long one process may take to send a notice."""
 
@@ -70,8 +72,9 @@ Send = Callable[[BudgetNotice], Awaitable[bool]]
 
 @dataclass
 class LedgerWatch:
-    """Holds the notices that are known to be sent, and what is lost by routes' grids. `over` are
-    the meters that have reached their limit, which it keeps current."""
+    """Holds the notices that are known to be sent, when those that were not are tried again, and
+    what is lost by routes' grids. `over` are the meters that have reached their limit, which it
+    keeps current."""
 
     budgets: Budgets
     store: BudgetStore
@@ -83,6 +86,7 @@ class LedgerWatch:
     clock: Clock
     sent: set[str] = field(default_factory=set)
     losses: Mapping[str, str] = field(default_factory=dict)
+    retry_at: dict[str, float] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Watches until cancelled."""
@@ -102,8 +106,7 @@ class LedgerWatch:
     async def look_at_month(self) -> None:
         """Reads the month's accounts: for the price tiers, and for routes that lose. Raises
         BufferAway."""
-        first_day = day_of(self.clock())[: len("2026-12")] + "-01"
-        rows = await self.ledger.rows(LedgerQuery(first_day))
+        rows = await self.ledger.rows(LedgerQuery(f"{month_of(self.clock())}-01"))
         self.tiers.update(month_counts(rows))
         losses = route_losses(rows)
         for route, text in losses.items():
@@ -125,7 +128,7 @@ class LedgerWatch:
             if spending.spent >= budget.limit:
                 self.over.add(budget.meter(now))
         for notice in _notices(self.budgets.all, spendings, now):
-            if notice.id not in self.sent:
+            if notice.id not in self.sent and self.retry_at.get(notice.id, 0.0) <= now:
                 await self._send(notice)
 
     async def _send(self, notice: BudgetNotice) -> None:
@@ -136,6 +139,7 @@ class LedgerWatch:
             is_sent = await self.send(notice)
         except GatewayError as error:
             log.warning("a notice of a budget waits: %s", error)
+            self.retry_at[notice.id] = self.clock() + RETRY_S
         finally:
             await self.store.end_notice(notice.id, is_sent=is_sent)
         if is_sent:

@@ -14,20 +14,18 @@ from gateway.config.errors import ConfigError
 from gateway.config.settings import Settings
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.events import Events
+from gateway.core.events import DeliveryResult, Events
 from gateway.core.model import Outcome, Tenant
 from gateway.jobs import response
 from gateway.jobs.media_analysis.export import ResultsExport
 from gateway.jobs.media_analysis.service import MediaAnalysis
 from gateway.jobs.service import Jobs
-from gateway.jobs.webhooks import signing
 from gateway.jobs.webhooks.deliverer import Attempt, Deliverer, DeliveryPace
-from gateway.jobs.webhooks.sender import WebhookSender
+from gateway.jobs.webhooks.sender import WebhookMessage, WebhookSender, post_signed
 from gateway.ledger.rates import Rate
 from gateway.pipeline.ledger_watch import BudgetNotice, LedgerWatch
 from gateway.pipeline.rate_gate import RateGate, TenantRates
 from gateway.security.egress import EgressGuard
-from gateway.security.egress_errors import FetchFailed, UrlRefused
 from gateway.security.keyring import sha256_of
 from gateway.store.jobs import Delivery, WebhookTarget
 from gateway.vocabulary import translate
@@ -131,12 +129,11 @@ def make_ledger_watch(
         if not url or not keys:
             return True  # the log is told
         message_id = f"budget_{sha256_of(notice.id)[:32]}"
-        headers = signing.headers(keys, message_id, int(time.time()), notice.body)
-        try:
-            reply = await guard.post(url, notice.body, headers)
-            return 200 <= reply.status < 300
-        except (UrlRefused, FetchFailed) as error:
-            raise GatewayError(f"{url}: {error}") from None
+        message = WebhookMessage(message_id, url, notice.body)
+        attempt = await post_signed(guard.post, keys, message, at=time.time())
+        if attempt.result is DeliveryResult.RETRY:
+            raise GatewayError(f"{url}: {attempt.error}")
+        return True  # taken, or not wanted there: the log is told
 
     return LedgerWatch(
         gate.budgets,

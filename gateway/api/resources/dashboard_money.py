@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.ledger.accounts import Account, LedgerRow, day_of
 from gateway.ledger.budgets import Budget, Budgets, Spending
 from gateway.ledger.forecast import forecast, usd_by_day
-from gateway.ledger.usage import figures_of, grouped, records_of
+from gateway.ledger.usage import figures_of, grouped, month_before, records_of
 from gateway.store.budgets import BudgetStore
 from gateway.store.ledger import Ledger, LedgerQuery
 
@@ -102,8 +102,8 @@ def _budget_out(budget: Budget, spending: Spending, now: float) -> BudgetOut:
 
 def _months(now: float) -> tuple[str, str]:
     """The month of a time, such as 2026-12, and the one before."""
-    first = datetime.fromtimestamp(now, UTC).date().replace(day=1)
-    return f"{first:%Y-%m}", f"{first - timedelta(days=1):%Y-%m}"
+    today = datetime.fromtimestamp(now, UTC).date()
+    return f"{today:%Y-%m}", f"{month_before(today):%Y-%m}"
 
 
 def _sum(rows: Sequence[LedgerRow]) -> dict[str, float]:

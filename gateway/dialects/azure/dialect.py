@@ -13,7 +13,7 @@ from gateway.core.exchange import Incoming, Reply
 from gateway.core.model import Tenant
 from gateway.core.question import ItemAnswer, Question
 from gateway.dialects.azure.errors import CONTENT_TYPE, KEY_HEADER, error_reply
-from gateway.dialects.azure.photo import BYTES
+from gateway.dialects.azure.photo import REQUEST_BODY
 from gateway.dialects.azure.request import API_VERSIONS, question_of
 from gateway.dialects.azure.response import analysis_result
 from gateway.dialects.call_ids import digests_of_call_ids
@@ -57,15 +57,7 @@ class AzureDialect:
             },
             {"name": "features", "in": "query", "required": True, "schema": {"type": "string"}},
         ],
-        "requestBody": {
-            "required": True,
-            "content": {
-                BYTES: {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {
-                    "schema": {"type": "object", "properties": {"url": {"type": "string"}}}
-                },
-            },
-        },
+        "requestBody": REQUEST_BODY,
     }
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:

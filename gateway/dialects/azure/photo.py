@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
@@ -12,6 +13,16 @@ from gateway.core.question import Source
 from gateway.dialects.json_messages import decode_json
 
 BYTES = "application/octet-stream"
+REQUEST_BODY: Mapping[str, Any] = {
+    "required": True,
+    "content": {
+        BYTES: {"schema": {"type": "string", "format": "binary"}},
+        "application/json": {
+            "schema": {"type": "object", "properties": {"url": {"type": "string"}}}
+        },
+    },
+}
+"""Its description for OpenAPI."""
 
 
 class PhotoUrl(Struct, frozen=True):

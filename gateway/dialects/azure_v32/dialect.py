@@ -16,7 +16,7 @@ from gateway.core.question import ItemAnswer, Question
 from gateway.core.request_id import REQUEST_ID
 from gateway.dialects.azure.dialect import DIALECT as AZURE
 from gateway.dialects.azure.errors import CONTENT_TYPE, KEY_HEADER, error_reply
-from gateway.dialects.azure.photo import BYTES
+from gateway.dialects.azure.photo import REQUEST_BODY
 from gateway.dialects.azure_v32.errors import ERRORS, READ_ERRORS
 from gateway.dialects.azure_v32.request import FIXED_FEATURES, ROOT, UNSERVED, question_of
 from gateway.dialects.azure_v32.response import image_analysis
@@ -54,15 +54,7 @@ class AzureV32Dialect:
         "parameters": [
             {"name": "visualFeatures", "in": "query", "schema": {"type": "string"}},
         ],
-        "requestBody": {
-            "required": True,
-            "content": {
-                BYTES: {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {
-                    "schema": {"type": "object", "properties": {"url": {"type": "string"}}}
-                },
-            },
-        },
+        "requestBody": REQUEST_BODY,
     }
 
     def authenticate(self, incoming: Incoming, keyring: Keyring) -> Tenant:

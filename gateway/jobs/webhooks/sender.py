@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.core.clock import Clock
 from gateway.core.events import DeliveryResult
@@ -24,6 +25,29 @@ Secrets = Callable[[str], Sequence[str]]
 """A tenant's secrets by its name, the current one first."""
 
 
+class WebhookMessage(NamedTuple):
+    """What is posted: under an id that stays the same for every attempt, to a URL."""
+
+    id: str
+    url: str
+    body: bytes
+
+
+async def post_signed(
+    post: Post, secrets: Sequence[str], message: WebhookMessage, *, at: float
+) -> Attempt:
+    """One attempt to post a message, signed by each secret, at that time in Unix seconds."""
+    if not secrets:
+        return Attempt(DeliveryResult.RETRY, "There is no secret to sign with.")
+    headers = signing.headers(secrets, message.id, int(at), message.body)
+    try:
+        return _attempt_of(await post(message.url, message.body, headers))
+    except UrlRefused as error:
+        return Attempt(DeliveryResult.DEAD, str(error))
+    except FetchFailed as error:
+        return Attempt(DeliveryResult.RETRY, str(error))
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookSender:
     """What the deliverer calls. `clock` is the one that receivers compare with their own."""
@@ -38,16 +62,9 @@ class WebhookSender:
         body = await self.body(delivery)
         if body is None:
             return Attempt(DeliveryResult.DROPPED)
+        message = WebhookMessage(delivery.id, delivery.url, body)
         secrets = self.secrets(delivery.tenant)
-        if not secrets:
-            return Attempt(DeliveryResult.RETRY, "There is no secret to sign with.")
-        headers = signing.headers(secrets, delivery.id, int(self.clock()), body)
-        try:
-            return _attempt_of(await self.post(delivery.url, body, headers))
-        except UrlRefused as error:
-            return Attempt(DeliveryResult.DEAD, str(error))
-        except FetchFailed as error:
-            return Attempt(DeliveryResult.RETRY, str(error))
+        return await post_signed(self.post, secrets, message, at=self.clock())
 
 
 def _attempt_of(reply: PostReply) -> Attempt:

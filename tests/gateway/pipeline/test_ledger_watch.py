@@ -11,7 +11,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.events import BudgetReached, Events
 from gateway.ledger.accounts import Account, AccountKey
 from gateway.ledger.budgets import Budget, BudgetMode, Budgets
-from gateway.pipeline.ledger_watch import BudgetNotice, LedgerWatch
+from gateway.pipeline.ledger_watch import RETRY_S, BudgetNotice, LedgerWatch
 from gateway.store.buffer import Capacity, Commit
 from gateway.store.memory.buffer import MemoryBuffer
 from gateway.testing.listeners import EventRecorder
@@ -102,12 +102,15 @@ class TestNotices:
     async def test_a_receiver_that_is_away_is_told_later(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A notice that did not arrive is due at every look until it does, under the same id."""
+        """A notice that did not arrive is tried again after some minutes, until it does."""
         harness = WatchHarness(BUDGET)
         harness.receiver.is_away = True
         await harness.spend(60)
         assert "waits: nobody is there" in caplog.text
         harness.receiver.is_away = False
+        await harness.watch.look()
+        assert harness.receiver.thresholds == []
+        harness.clock.now += RETRY_S
         await harness.watch.look()
         await harness.watch.look()
         assert harness.receiver.thresholds == [0.5]
