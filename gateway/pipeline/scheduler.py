@@ -149,8 +149,10 @@ class Scheduler:
         self._background.start(self._charge(charges, hold_id, self.budget_gate.meters(charges, at)))
 
     async def _charge(self, charges: Charges, hold_id: str, meters: Meters) -> None:
-        charge = partial(self._ledger.charge, charges, charge_id=uuid.uuid4().hex, meters=meters)
-        await retry_until_stored(charge)
+        if charges:
+            charge_id = uuid.uuid4().hex
+            charge = partial(self._ledger.charge, charges, charge_id=charge_id, meters=meters)
+            await retry_until_stored(charge)
         await retry_until_stored(partial(self.budget_gate.release, hold_id))
 
     async def run(self) -> None:
